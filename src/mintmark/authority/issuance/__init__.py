@@ -1,0 +1,1 @@
+"""Approval to linted Draft to Certificate; CRLs and OCSP responses the same way."""

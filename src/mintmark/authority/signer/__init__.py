@@ -1,0 +1,1 @@
+"""Keys that can sign and cannot be read."""

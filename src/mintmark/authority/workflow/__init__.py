@@ -1,0 +1,1 @@
+"""Issue, renew, rekey, revoke and the ceremony: numbered steps, one story each."""

@@ -1,0 +1,1 @@
+"""HTTP clients for programs and for the command line."""

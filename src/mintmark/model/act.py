@@ -1,0 +1,133 @@
+"""An act: everything that has to become durable together, or not at all.
+
+Design rule 3: a certificate, its audit record and what others must hear of it are one commit.
+The audit log is also the outbox: publication reads it in tree order (ADR 0005).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from mintmark.model.certificate import Certificate, Revocation
+from mintmark.model.identifiers import Identifier
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """One line of the audit log, never with a secret in it.
+
+    Args:
+        action: what happened, as `certificate.request`, `certificate.revoke`, `token.create`.
+        time: Unix seconds with a fraction; stored in milliseconds.
+        service: who did it.
+        certificate: serial of the certificate it is about, or None.
+        address: where the request came from; empty for local acts.
+        details: further facts: short texts and numbers, JSON.
+    """
+
+    action: str
+    time: float
+    service: str
+    certificate: bytes | None = None
+    address: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RateClaim:
+    """A claim on a rate limit (GCRA), granted or refused with the commit.
+
+    Args:
+        key: what is limited, as `service:web` or `total`.
+        per_hour: how many acts an hour; also the burst.
+    """
+
+    key: str
+    per_hour: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """A bound on active certificates of one service, checked with the commit.
+
+    Active: not expired, not revoked, and not replaced by a renewal or rekey.
+    """
+
+    service: str
+    max_certificates: int
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """A requester's own name for a request, so that a retry is answered, not repeated.
+
+    Args:
+        key_sha256: SHA-256 over service and header value.
+        request_sha256: SHA-256 of the request body: another body under the same key is an
+            error of the requester.
+        expires_at: Unix seconds; the key may be forgotten after that.
+    """
+
+    key_sha256: bytes
+    request_sha256: bytes
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotentAnswer:
+    """What the store remembers under an idempotency key."""
+
+    request_sha256: bytes
+    serial: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A one-time enrolment token, as stored: only its hash.
+
+    Args:
+        sha256: SHA-256 of the token's text.
+        service: the service it enrols.
+        identifiers: names its certificate may carry beside those of the whitelist.
+        profiles: profiles it is good for; empty allows those of the whitelist.
+        expires_at: Unix seconds.
+    """
+
+    sha256: bytes
+    service: str
+    identifiers: tuple[Identifier, ...]
+    profiles: tuple[str, ...]
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What one commit makes durable.
+
+    The conditions (`rates`, `quota`, `burns_token`, `idempotency`, the revocation's novelty)
+    are decided inside the commit, atomically over all processes; if one fails, nothing of the
+    act is stored and the store raises the matching `Error`.
+
+    Args:
+        audit: the audit record; without it nothing happens (design rule 8).
+        certificate: a new certificate, or None.
+        revocations: new revocations; revoking a revoked serial fails with ALREADY_REVOKED.
+        blocked_key: SHA-256 of an SPKI never to be certified again, or None.
+        rates: claims on rate limits, all granted or the act fails with RATE_LIMITED.
+        quota: bound on certificates of the service, FORBIDDEN when full.
+        token: a new one-time token.
+        burns_token: SHA-256 of the token used up by this act; BAD_TOKEN if it is unknown,
+            used or expired at `audit.time`.
+        idempotency: remembered with the certificate; CONFLICT if the key exists already.
+    """
+
+    audit: AuditRecord
+    certificate: Certificate | None = None
+    revocations: tuple[Revocation, ...] = ()
+    blocked_key: bytes | None = None
+    rates: tuple[RateClaim, ...] = ()
+    quota: Quota | None = None
+    token: Token | None = None
+    burns_token: bytes | None = None
+    idempotency: IdempotencyKey | None = None

@@ -1,0 +1,51 @@
+"""What is asked for, after parsing and before anybody said yes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mintmark.model.identifiers import Identifier
+from mintmark.model.keys import KeyType
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectKey:
+    """A public key to be certified; whoever made this value saw proof of possession.
+
+    Args:
+        spki: DER SubjectPublicKeyInfo, exactly as received.
+        sha256: SHA-256 of `spki`.
+        type: which kind of key.
+        public_key: the key as `cryptography` loaded it.
+    """
+
+    spki: bytes
+    sha256: bytes
+    type: KeyType
+    public_key: Any
+
+
+@dataclass(frozen=True, slots=True)
+class IssuanceRequest:
+    """One certificate asked for.
+
+    Args:
+        service: whose certificate it will be.
+        profile: profile name.
+        key: the subject's key.
+        identifiers: names asked for, canonical, without repetition.
+        common_name: empty when none is asked for.
+        lifetime: seconds, or None for the profile's default.
+        replaces: serial of the certificate this renews or rekeys, or None.
+        metadata: short texts by key, or None.
+    """
+
+    service: str
+    profile: str
+    key: SubjectKey
+    identifiers: tuple[Identifier, ...]
+    common_name: str = ""
+    lifetime: int | None = None
+    replaces: bytes | None = None
+    metadata: dict[str, str] | None = None

@@ -1,0 +1,1 @@
+"""Foreign vocabularies, one folder per specification, strangers to each other."""

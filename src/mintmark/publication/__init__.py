@@ -1,0 +1,1 @@
+"""Tells the world: audit checkpoints, CRLs, OCSP; driven by the audit log."""

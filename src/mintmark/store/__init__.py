@@ -1,0 +1,1 @@
+"""What the CA remembers; the only place that speaks SQL."""

@@ -1,0 +1,159 @@
+"""A DER writer of one screen (X.690), and a reader that only walks.
+
+The writer exists because the hot paths assemble certificates, CRLs and OCSP responses from
+pieces encoded beforehand (ADR 0003); whatever it makes is parsed back by `cryptography`
+before it is used. The reader walks tags and lengths strictly and copies nothing it need not.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+BOOLEAN_TRUE: Final = b"\x01\x01\xff"
+NULL: Final = b"\x05\x00"
+SEQUENCE: Final = 0x30
+SET: Final = 0x31
+INTEGER: Final = 0x02
+BIT_STRING: Final = 0x03
+OCTET_STRING: Final = 0x04
+OBJECT_IDENTIFIER: Final = 0x06
+ENUMERATED: Final = 0x0A
+UTF8_STRING: Final = 0x0C
+PRINTABLE_STRING: Final = 0x13
+IA5_STRING: Final = 0x16
+UTC_TIME: Final = 0x17
+GENERALIZED_TIME: Final = 0x18
+
+
+def length(size: int) -> bytes:
+    """Return the definite-form length octets of `size` (X.690 §10.1: the shortest form)."""
+    if size < 0x80:
+        return bytes((size,))
+    octets = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((0x80 | len(octets),)) + octets
+
+
+def tlv(tag: int, *parts: bytes) -> bytes:
+    """Return tag, length and the concatenated `parts`."""
+    content = b"".join(parts)
+    return bytes((tag,)) + length(len(content)) + content
+
+
+def sequence(*parts: bytes) -> bytes:
+    """Return a SEQUENCE of encoded `parts`."""
+    return tlv(SEQUENCE, *parts)
+
+
+def integer(value: int) -> bytes:
+    """Return an INTEGER in the fewest octets (X.690 §8.3.2)."""
+    return tlv(INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+
+
+def octet_string(content: bytes) -> bytes:
+    """Return an OCTET STRING."""
+    return tlv(OCTET_STRING, content)
+
+
+def bit_string(content: bytes, unused: int = 0) -> bytes:
+    """Return a BIT STRING whose last octet has `unused` unused bits."""
+    return tlv(BIT_STRING, bytes((unused,)), content)
+
+
+def named_bits(positions: frozenset[int]) -> bytes:
+    """Return a BIT STRING of named bits, trailing zero bits removed (X.690 §11.2.2)."""
+    if not positions:
+        return bit_string(b"")
+    highest = max(positions)
+    octets = bytearray(highest // 8 + 1)
+    for position in positions:
+        octets[position // 8] |= 0x80 >> (position % 8)
+    return bit_string(bytes(octets), 7 - highest % 8)
+
+
+def oid(dotted: str) -> bytes:
+    """Return an OBJECT IDENTIFIER.
+
+    Raises:
+        ValueError: `dotted` is not two or more numbers that X.690 §8.19 can encode.
+    """
+    arcs = [int(arc) for arc in dotted.split(".")]
+    if len(arcs) < 2 or arcs[0] > 2 or min(arcs) < 0 or (arcs[0] < 2 and arcs[1] > 39):
+        raise ValueError(f"{dotted!r} is not an object identifier")
+    content = bytearray()
+    for arc in (arcs[0] * 40 + arcs[1], *arcs[2:]):
+        octets = [arc & 0x7F]
+        while arc := arc >> 7:
+            octets.append(0x80 | arc & 0x7F)
+        content += bytes(reversed(octets))
+    return tlv(OBJECT_IDENTIFIER, bytes(content))
+
+
+def time(seconds: int) -> bytes:
+    """Return a Time: UTCTime through 2049, GeneralizedTime after (RFC 5280 §4.1.2.5)."""
+    moment = datetime.fromtimestamp(seconds, UTC)
+    if moment.year < 2050:
+        return tlv(UTC_TIME, moment.strftime("%y%m%d%H%M%SZ").encode())
+    return generalized_time(seconds)
+
+
+def generalized_time(seconds: int) -> bytes:
+    """Return a GeneralizedTime in UTC without fraction (RFC 5280 §4.1.2.5.2)."""
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return tlv(GENERALIZED_TIME, moment.strftime("%Y%m%d%H%M%SZ").encode())
+
+
+def explicit(number: int, *parts: bytes) -> bytes:
+    """Return `parts` under the constructed context tag `[number]`."""
+    return tlv(0xA0 | number, *parts)
+
+
+def implicit(number: int, content: bytes) -> bytes:
+    """Return `content` under the primitive context tag `[number]`."""
+    return tlv(0x80 | number, content)
+
+
+def read(data: bytes, offset: int = 0) -> tuple[int, int, int]:
+    """Read one tag and length at `offset`.
+
+    Returns:
+        The tag octet, where its content starts, and where it ends.
+
+    Raises:
+        ValueError: cut short, a long tag, an indefinite length, or a length not in its
+            shortest form (X.690 §10.1).
+    """
+    try:
+        tag, first = data[offset], data[offset + 1]
+    except IndexError:
+        raise ValueError(f"DER cut short at octet {offset}") from None
+    start = offset + 2
+    size = first
+    if first >= 0x80:
+        count = first & 0x7F
+        octets = data[start : start + count]
+        size = int.from_bytes(octets, "big")
+        if not 1 <= count <= 4 or len(octets) != count or octets[0] == 0 or size < 0x80:
+            raise ValueError(f"DER length at octet {offset + 1} is not definite and minimal")
+        start += count
+    if tag & 0x1F == 0x1F:
+        raise ValueError(f"DER tag at octet {offset} has more than one octet")
+    if start + size > len(data):
+        raise ValueError(f"DER value at octet {offset} runs past the end")
+    return tag, start, start + size
+
+
+def children(data: bytes, start: int, end: int) -> list[tuple[int, int, int, int]]:
+    """Return (tag, element start, content start, end) of each element between two offsets.
+
+    Raises:
+        ValueError: as `read`, or an element crosses `end`.
+    """
+    found = []
+    while start < end:
+        tag, content, stop = read(data, start)
+        if stop > end:
+            raise ValueError(f"DER value at octet {start} runs past its parent")
+        found.append((tag, start, content, stop))
+        start = stop
+    return found

@@ -1,0 +1,62 @@
+"""An HTTP request and response as values, so that no adapter knows the server it runs in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other end of a connection.
+
+    Args:
+        address: its IP address as text, without the port.
+        certificate: DER of the client certificate that TLS verified, or None.
+        tls: TLS version as `TLSv1.3`; empty on plain HTTP.
+        memo: the adapters' own memory for as long as the connection lives, so that a
+            certificate is looked up once and not once a request.
+    """
+
+    address: str
+    certificate: bytes | None = None
+    tls: str = ""
+    memo: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Request:
+    """One request, read completely; its limits were enforced while reading.
+
+    Args:
+        method: upper case.
+        path: percent-decoded once, starts with `/`, without the query.
+        query: the raw query string, without `?`.
+        headers: names in lower case; a repeated header is joined by `, ` (RFC 9110 §5.3).
+        body: complete.
+        peer: who sent it.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+    peer: Peer
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One response, complete; the server adds Content-Length, Date and Connection.
+
+    Args:
+        status: HTTP status code.
+        body: the octets, which may be empty.
+        content_type: empty sends no Content-Type.
+        headers: further headers, (name, value); values never contain CR or LF.
+    """
+
+    status: int
+    body: bytes = b""
+    content_type: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
