@@ -1,0 +1,93 @@
+"""The whitelist: what each service may do, deny by default.
+
+Document 3's `service_whitelist.yaml`: entries by exact service id come first, then patterns in
+the order in which they are written; a service that matches nothing may do nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mintmark.authority.policy.names import NameRules
+from mintmark.model.access import Operation, ServiceRule
+from mintmark.model.errors import Error, Kind
+
+SERVICE_ID = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?")
+
+
+def service_id(text: str) -> str:
+    """Return `text` if it is a service id.
+
+    Lower case only, so that two spellings can never be two services.
+
+    Raises:
+        Error: MALFORMED otherwise.
+    """
+    if SERVICE_ID.fullmatch(text):
+        return text
+    raise Error(
+        Kind.MALFORMED,
+        f"service id {text!r} is not of its form",
+        hint="use 1 to 128 of a-z, 0-9, '.', '_' and '-', beginning and ending with a letter "
+        "or digit",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRule:
+    """A rule together with its name globs, compiled once."""
+
+    rule: ServiceRule
+    names: NameRules
+
+
+class Whitelist:
+    """The rules of all services.
+
+    Args:
+        services: rules whose `pattern` is an exact service id.
+        patterns: rules whose `pattern` is a glob: `*` matches any run of characters.
+    """
+
+    def __init__(
+        self, services: Iterable[ServiceRule] = (), patterns: Iterable[ServiceRule] = ()
+    ) -> None:
+        self._services = {rule.pattern: _compile(rule) for rule in services}
+        self._patterns = tuple((_glob(rule.pattern), _compile(rule)) for rule in patterns)
+
+    def compiled(self, service: str) -> CompiledRule:
+        """Return the rule of a service; one that allows nothing if it has none."""
+        if found := self._services.get(service):
+            return found
+        for glob, compiled in self._patterns:
+            if glob.fullmatch(service):
+                return compiled
+        return _compile(ServiceRule(service, frozenset()))
+
+    def rule(self, service: str) -> ServiceRule:
+        """Return what the whitelist says of a service."""
+        return self.compiled(service).rule
+
+
+def require(allowed: bool, service: str, operation: Operation) -> None:  # noqa: FBT001 - the verdict is the argument
+    """Refuse unless `allowed`.
+
+    Raises:
+        Error: FORBIDDEN, naming the service and the missing operation.
+    """
+    if not allowed:
+        raise Error(
+            Kind.FORBIDDEN,
+            f"service {service!r} may not {operation.value}",
+            hint=f"add {operation.value!r} to its allowed_operations in the whitelist",
+        )
+
+
+def _compile(rule: ServiceRule) -> CompiledRule:
+    return CompiledRule(rule, NameRules(rule.names))
+
+
+def _glob(pattern: str) -> re.Pattern[str]:
+    return re.compile(".*".join(re.escape(part) for part in pattern.split("*")))

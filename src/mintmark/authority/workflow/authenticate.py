@@ -1,0 +1,71 @@
+"""Authenticate: a TLS client certificate becomes a requester.
+
+The whole certificate is compared with the one on record, octet by octet: serial, name or key
+alone have let others in elsewhere (CVE-2024-2048, CVE-2025-6037).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mintmark.authority.workflow.authority import Authority
+from mintmark.model.access import Credential, Requester
+from mintmark.model.errors import Error, Kind
+from mintmark.wire.certificate import serial_of
+
+
+async def requester_from_certificate(authority: Authority, der: bytes, address: str) -> Requester:
+    """Return who presented this certificate over TLS, which has verified the signature.
+
+    Raises:
+        Error: UNAUTHENTICATED for a certificate that is not on record or revoked.
+    """
+    serial = serial_of(der)
+    stored = await authority.store.certificate(serial)
+    if stored is None or stored.certificate.der != der:
+        raise Error(
+            Kind.UNAUTHENTICATED,
+            f"client certificate {serial.hex()} is not on record here",
+            hint="use a certificate that this authority issued",
+        )
+    certificate = stored.certificate
+    requester = Requester(
+        service=certificate.service,
+        rule=authority.policy.whitelist.rule(certificate.service),
+        credential=Credential.CERTIFICATE,
+        serial=serial,
+        identifiers=certificate.identifiers,
+        address=address,
+    )
+    await ensure_valid(authority, requester, certificate.not_after)
+    return requester
+
+
+async def ensure_valid(authority: Authority, requester: Requester, not_after: int) -> None:
+    """Check that the presented certificate is worth something now, at this request.
+
+    TLS looked when the connection began; since then it may have expired or been revoked.
+
+    Raises:
+        Error: UNAUTHENTICATED.
+    """
+    if authority.clock() > not_after:
+        raise Error(
+            Kind.UNAUTHENTICATED,
+            f"client certificate of {requester.service!r} has expired",
+            hint="renew it before it expires, or enrol again with a token",
+        )
+    if requester.serial and await authority.store.revocation(requester.serial):
+        raise Error(
+            Kind.UNAUTHENTICATED,
+            f"client certificate of {requester.service!r} is revoked",
+            hint="enrol again with a one-time token from an admin",
+        )
+
+
+def current_rule(authority: Authority, requester: Requester) -> Requester:
+    """Return the requester with the whitelist's word of now; configuration is reloadable."""
+    if requester.credential is not Credential.CERTIFICATE:
+        return requester
+    rule = authority.policy.whitelist.rule(requester.service)
+    return requester if rule is requester.rule else replace(requester, rule=rule)

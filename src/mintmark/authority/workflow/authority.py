@@ -1,0 +1,38 @@
+"""The authority as a value: everything an act needs, handed in by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from mintmark.authority.issuance.issuing import IssuingKey
+from mintmark.authority.policy.approve import Policy
+from mintmark.authority.policy.limits import Limits, Refusals
+from mintmark.model.issuer import Issuer
+from mintmark.model.time import Clock
+from mintmark.store.interface import Store
+
+
+@dataclass(slots=True)
+class Authority:
+    """One authority, open for business.
+
+    Args:
+        store: what it remembers.
+        issuing: the issuer that signs now.
+        issuers: every issuer that ever signed, for answering about the past.
+        policy: the rules in force; replaced as a whole when the configuration is reloaded.
+        limits: how much may be issued in how short a time.
+        clock: Unix seconds.
+        entropy: `n -> n` random octets, from the operating system outside of tests.
+        refusals: rate limits known to be exhausted, so that a flood is refused unsigned.
+    """
+
+    store: Store
+    issuing: IssuingKey
+    issuers: tuple[Issuer, ...]
+    policy: Policy
+    limits: Limits
+    clock: Clock
+    entropy: Callable[[int], bytes]
+    refusals: Refusals = field(default_factory=Refusals)

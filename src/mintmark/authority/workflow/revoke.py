@@ -1,0 +1,50 @@
+"""Revoke: a serial is worth nothing from now on, and never again anything (design rule 4)."""
+
+from __future__ import annotations
+
+from mintmark.authority.policy.approve import may_act_for
+from mintmark.authority.workflow.authority import Authority
+from mintmark.model.access import Operation, Requester
+from mintmark.model.act import Act, AuditRecord
+from mintmark.model.certificate import Reason, Revocation, StoredCertificate
+from mintmark.model.errors import Error, Kind
+
+
+async def revoke(
+    authority: Authority, requester: Requester, stored: StoredCertificate, reason: Reason
+) -> Revocation:
+    """Revoke one certificate; OCSP and `crl/check` know it when this returns.
+
+    A key revoked for compromise is blocked: no certificate is issued for it again.
+
+    Raises:
+        Error: FORBIDDEN, or ALREADY_REVOKED.
+    """
+    certificate = stored.certificate
+    may_act_for(requester, certificate.service, Operation.REVOKE)
+    if reason is Reason.CA_COMPROMISE and not requester.is_admin:
+        raise Error(
+            Kind.FORBIDDEN,
+            f"reason {reason.word!r} speaks of the issuer, not of this certificate",
+            hint=f"use {Reason.KEY_COMPROMISE.word!r}",
+        )
+    now = authority.clock()
+    revocation = Revocation(
+        certificate.serial, certificate.issuer, int(now), reason, certificate.not_after
+    )
+    compromised = reason is Reason.KEY_COMPROMISE
+    await authority.store.commit(
+        Act(
+            audit=AuditRecord(
+                "certificate.revoke",
+                now,
+                requester.service,
+                certificate.serial,
+                requester.address,
+                {"reason": reason.word, "issuer": certificate.issuer},
+            ),
+            revocations=(revocation,),
+            blocked_key=certificate.spki_sha256 if compromised else None,
+        )
+    )
+    return revocation

@@ -1,0 +1,116 @@
+"""The repository: what relying parties fetch by plain HTTP (RFC 5280 §3, §4.2.1.13, §4.2.2.1).
+
+Everything here is public and signed, so that plain HTTP takes nothing away; it must be plain,
+because a client that fetches a CRL to verify TLS cannot need TLS for it.
+
+    GET /crl/ISSUER.crl     the newest CRL, DER (RFC 2585 §4.2)
+    GET /crl/ISSUER.pem     the same, PEM
+    GET /crl/all.pem        the newest CRL of every issuer: what nginx, HAProxy, PostgreSQL want
+    GET /issuer/ISSUER.cer  an issuer's certificate, DER (RFC 2585 §4.1)
+    GET /roots.pem          trust anchors
+    GET /health             whether this process can do its work
+"""
+
+from __future__ import annotations
+
+import re
+
+from mintmark.authority.workflow.authority import Authority
+from mintmark.model.errors import Error
+from mintmark.store.interface import StoredCRL
+from mintmark.wire import pem
+from mintmark.wire.http import Request, Response
+
+CRL_PATH = re.compile(r"/crl/([0-9a-f]{16})\.(crl|pem)")
+ISSUER_PATH = re.compile(r"/issuer/([0-9a-f]{16})\.cer")
+FRESH = 1.0  # seconds a CRL is kept before the store is asked again
+MAX_AGE = 60  # seconds a cache may keep a CRL: the promise of section "Revocation" in the docs
+
+
+
+class Repository:
+    """Answers for the plain HTTP port, OCSP aside.
+
+    Args:
+        authority: whose certificates and CRLs these are.
+    """
+
+    def __init__(self, authority: Authority) -> None:
+        self._authority = authority
+        self._crls: dict[str, tuple[float, StoredCRL | None]] = {}
+        self._roots = b"".join(
+            pem.encode("CERTIFICATE", der)
+            for der in dict.fromkeys(issuer.root for issuer in authority.issuers)
+        )
+
+    async def handle(self, request: Request) -> Response:
+        """Answer one request; whatever is not listed above is not found."""
+        if request.method not in {"GET", "HEAD"}:
+            return Response(405, headers=(("Allow", "GET, HEAD"),))
+        path = request.path
+        if path == "/health":
+            return await health(self._authority)
+        if path == "/roots.pem":
+            return Response(200, self._roots, "application/x-pem-file")
+        if path == "/crl/all.pem":
+            return await self._all_crls()
+        if match := CRL_PATH.fullmatch(path):
+            return await self._crl(match[1], match[2], request)
+        if match := ISSUER_PATH.fullmatch(path):
+            return self._issuer(match[1])
+        return _not_found()
+
+    def _issuer(self, issuer_id: str) -> Response:
+        for issuer in self._authority.issuers:
+            if issuer.id == issuer_id:
+                headers = (("Cache-Control", "public, max-age=86400"),)
+                return Response(200, issuer.der, "application/pkix-cert", headers)
+        return _not_found()
+
+    async def _crl(self, issuer_id: str, form: str, request: Request) -> Response:
+        crl = await self._latest(issuer_id)
+        if crl is None:
+            return _not_found()
+        etag = f'"{issuer_id}-{crl.number}"'
+        headers = (("ETag", etag), ("Cache-Control", f"public, max-age={MAX_AGE}"))
+        if request.headers.get("if-none-match") == etag:
+            return Response(304, headers=headers)
+        if form == "pem":
+            body = pem.encode("X509 CRL", crl.der)
+            return Response(200, body, "application/x-pem-file", headers)
+        return Response(200, crl.der, "application/pkix-crl", headers)
+
+    async def _all_crls(self) -> Response:
+        bodies = [
+            pem.encode("X509 CRL", crl.der)
+            for issuer in self._authority.issuers
+            if (crl := await self._latest(issuer.id))
+        ]
+        headers = (("Cache-Control", f"public, max-age={MAX_AGE}"),)
+        return Response(200, b"".join(bodies), "application/x-pem-file", headers)
+
+    async def _latest(self, issuer_id: str) -> StoredCRL | None:
+        """Return the newest CRL of a known issuer, asking the store once a second at most."""
+        if all(issuer.id != issuer_id for issuer in self._authority.issuers):
+            return None
+        now = self._authority.clock()
+        kept = self._crls.get(issuer_id)
+        if kept and 0 <= now - kept[0] < FRESH:
+            return kept[1]
+        crl = await self._authority.store.latest_crl(issuer_id)
+        self._crls[issuer_id] = (now, crl)
+        return crl
+
+
+async def health(authority: Authority) -> Response:
+    """Answer 200 when the store answers, 503 with the reason when it does not."""
+    try:
+        await authority.store.latest_checkpoint()
+    except Error as error:
+        body = f"unavailable: {error.detail}\n".encode()
+        return Response(503, body, "text/plain; charset=utf-8", (("Retry-After", "5"),))
+    return Response(200, b"ok\n", "text/plain; charset=utf-8", (("Cache-Control", "no-store"),))
+
+
+def _not_found() -> Response:
+    return Response(404, b"not found\n", "text/plain; charset=utf-8")

@@ -1,0 +1,111 @@
+"""The publisher: once a second, what was decided becomes visible to the world.
+
+Reads the audit log in tree order from its own cursor (ADR 0005): sign a checkpoint, look at
+what it added, publish the CRLs that this makes due. Any process on the database may do it; a
+lease lets one do it at a time, and unique numbers make a second one harmless.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from mintmark.authority.workflow.authority import Authority
+from mintmark.model.errors import Error
+from mintmark.model.time import MINUTE
+from mintmark.publication.checkpoint import CheckpointKey, sign_checkpoint
+from mintmark.publication.crl import publish_if_due
+
+log = logging.getLogger(__name__)
+
+PERIOD = 1.0  # seconds between checkpoints
+TIDY_PERIOD = 10 * MINUTE
+LEASE = 10  # seconds; a dead holder is replaced after that
+CONSUMER = "crl"
+BATCH = 64  # checkpoints read at a time
+
+
+@dataclass(frozen=True, slots=True)
+class PublicationSettings:
+    """How publication is configured.
+
+    Args:
+        crl_lifetime: seconds from this_update to next_update.
+    """
+
+    crl_lifetime: int
+
+
+class Publisher:
+    """Runs publication for one process.
+
+    Args:
+        authority: whose log and revocations are published.
+        checkpoint_key: signs the log's checkpoints.
+        settings: lifetimes.
+    """
+
+    def __init__(
+        self, authority: Authority, checkpoint_key: CheckpointKey, settings: PublicationSettings
+    ) -> None:
+        self._authority = authority
+        self._checkpoint_key = checkpoint_key
+        self._settings = settings
+        self._holder = secrets.token_hex(8)
+        self._tidied = 0.0
+
+    async def run(self, sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep) -> None:
+        """Publish until cancelled; what fails is logged and tried again."""
+        while True:
+            try:
+                await self.turn()
+            except Error as error:
+                log.warning("publication waits: %s", error.detail)
+            except Exception:
+                log.exception("publication failed and will be tried again")
+            await sleep(PERIOD)
+
+    async def turn(self) -> None:
+        """Do what is due now, if this process holds the lease."""
+        authority = self._authority
+        now = authority.clock()
+        if not await authority.store.lease("publication", self._holder, LEASE, now):
+            return
+        while await sign_checkpoint(authority.store, self._checkpoint_key, authority.clock):
+            pass
+        changed = await self._revoking_issuers()
+        await publish_if_due(authority, self._settings.crl_lifetime, changed=changed is not None)
+        if changed is not None:
+            await authority.store.move_cursor(CONSUMER, changed)
+        if not 0 <= now - self._tidied < TIDY_PERIOD:
+            self._tidied = now
+            await authority.store.tidy(int(now))
+
+    async def _revoking_issuers(self) -> int | None:
+        """Return how far the log was read if it tells of revocations, else None.
+
+        Without a revocation the cursor moves at once: nothing is owed to anybody.
+        """
+        store = self._authority.store
+        read = await store.cursor(CONSUMER)
+        revoked = False
+        while checkpoints := await store.checkpoints(after=read, limit=BATCH):
+            for checkpoint in checkpoints:
+                for record in await store.audit_records(checkpoint.ranges):
+                    revoked = revoked or _tells_of_revocation(record.leaf)
+            read = checkpoints[-1].sequence
+            if not revoked:
+                await store.move_cursor(CONSUMER, read)
+        return read if revoked else None
+
+
+def _tells_of_revocation(leaf: bytes) -> bool:
+    if b"revoke" not in leaf:  # most records are issuances; parse only what may matter
+        return False
+    return bool(msgspec.json.decode(leaf).get("action") == "certificate.revoke")
