@@ -36,8 +36,8 @@ def length(size: int) -> bytes:
 
 def tlv(tag: int, *parts: bytes) -> bytes:
     """Return tag, length and the concatenated `parts`."""
-    content = b"".join(parts)
-    return bytes((tag,)) + length(len(content)) + content
+    size = sum(map(len, parts))
+    return b"".join((bytes((tag,)), length(size), *parts))
 
 
 def sequence(*parts: bytes) -> bytes:
@@ -48,6 +48,14 @@ def sequence(*parts: bytes) -> bytes:
 def integer(value: int) -> bytes:
     """Return an INTEGER in the fewest octets (X.690 §8.3.2)."""
     return tlv(INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+
+
+def unsigned(magnitude: bytes) -> bytes:
+    """Return an INTEGER from big endian octets of a number that is not negative."""
+    content = magnitude.lstrip(b"\0")
+    if not content or content[0] & 0x80:
+        content = b"\0" + content
+    return tlv(INTEGER, content)
 
 
 def octet_string(content: bytes) -> bytes:
@@ -113,6 +121,16 @@ def implicit(number: int, content: bytes) -> bytes:
     return tlv(0x80 | number, content)
 
 
+def _long_length(data: bytes, start: int, first: int) -> tuple[int, int]:
+    """Return where the content starts and its size, for a length of more than one octet."""
+    count = first & 0x7F
+    octets = data[start : start + count]
+    size = int.from_bytes(octets, "big")
+    if not 1 <= count <= 4 or len(octets) != count or octets[0] == 0 or size < 0x80:
+        raise ValueError(f"DER length at octet {start - 1} is not definite and minimal")
+    return start + count, size
+
+
 def read(data: bytes, offset: int = 0) -> tuple[int, int, int]:
     """Read one tag and length at `offset`.
 
@@ -124,23 +142,35 @@ def read(data: bytes, offset: int = 0) -> tuple[int, int, int]:
             shortest form (X.690 §10.1).
     """
     try:
-        tag, first = data[offset], data[offset + 1]
+        tag, size = data[offset], data[offset + 1]
     except IndexError:
         raise ValueError(f"DER cut short at octet {offset}") from None
     start = offset + 2
-    size = first
-    if first >= 0x80:
-        count = first & 0x7F
-        octets = data[start : start + count]
-        size = int.from_bytes(octets, "big")
-        if not 1 <= count <= 4 or len(octets) != count or octets[0] == 0 or size < 0x80:
-            raise ValueError(f"DER length at octet {offset + 1} is not definite and minimal")
-        start += count
+    if size >= 0x80:
+        start, size = _long_length(data, start, size)
     if tag & 0x1F == 0x1F:
         raise ValueError(f"DER tag at octet {offset} has more than one octet")
-    if start + size > len(data):
+    end = start + size
+    if end > len(data):
         raise ValueError(f"DER value at octet {offset} runs past the end")
-    return tag, start, start + size
+    return tag, start, end
+
+
+def expect(data: bytes, offset: int, limit: int, tag: int) -> tuple[int, int]:
+    """Read one element that must have `tag` and must end at or before `limit`.
+
+    Returns:
+        Where its content starts, and where it ends.
+
+    Raises:
+        ValueError: as `read`, another tag, or it crosses `limit`.
+    """
+    if offset >= limit or data[offset] != tag:
+        raise ValueError(f"DER tag 0x{tag:02x} expected at octet {offset}")
+    _, start, end = read(data, offset)
+    if end > limit:
+        raise ValueError(f"DER value at octet {offset} runs past its parent")
+    return start, end
 
 
 def children(data: bytes, start: int, end: int) -> list[tuple[int, int, int, int]]:
@@ -157,3 +187,26 @@ def children(data: bytes, start: int, end: int) -> list[tuple[int, int, int, int
         found.append((tag, start, content, stop))
         start = stop
     return found
+
+
+def dotted(content: bytes) -> str:
+    """Return the dotted form of an OBJECT IDENTIFIER's content (X.690 §8.19).
+
+    Raises:
+        ValueError: empty, cut short, padded, or an arc of more than 128 bits.
+    """
+    if not content or content[-1] & 0x80 or len(content) > 256:
+        raise ValueError("DER object identifier is empty, cut short or too long")
+    arcs: list[int] = []
+    arc = size = 0
+    for octet in content:
+        if size == 0 and octet == 0x80:
+            raise ValueError("DER object identifier has a padded arc")
+        arc, size = arc << 7 | octet & 0x7F, size + 1
+        if size > 19:
+            raise ValueError("DER object identifier has an arc of more than 128 bits")
+        if not octet & 0x80:
+            arcs.append(arc)
+            arc = size = 0
+    first = min(arcs[0] // 40, 2)
+    return ".".join(str(number) for number in (first, arcs[0] - 40 * first, *arcs[1:]))
