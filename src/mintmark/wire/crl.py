@@ -60,8 +60,6 @@ def tbs_cert_list(
         authority_key_id: the issuer's subject key identifier, its octets alone.
         entries: encoded entries, already joined; empty when nothing is revoked.
     """
-    # RFC 5280 §5.1.2.6: without revoked certificates the list itself must be absent.
-    revoked = (b"\x30" + der.length(len(entries)), entries) if entries else ()
     extensions = der.explicit(
         0,
         der.sequence(
@@ -72,17 +70,23 @@ def tbs_cert_list(
             der.sequence(_CRL_NUMBER, der.octet_string(der.integer(number))),
         ),
     )
-    return der.sequence(
-        _VERSION_2,
-        algorithm_identifier,
-        issuer_name_der,
-        der.time(this_update),
-        der.time(next_update),
-        *revoked,
-        extensions,
+    head = b"".join(
+        (
+            _VERSION_2,
+            algorithm_identifier,
+            issuer_name_der,
+            der.time(this_update),
+            der.time(next_update),
+        )
     )
+    # RFC 5280 §5.1.2.6: without revoked certificates the list itself must be absent.
+    list_header = b"\x30" + der.length(len(entries)) if entries else b""
+    size = len(head) + len(list_header) + len(entries) + len(extensions)
+    # One join, so that a large CRL is copied once.
+    return b"".join((b"\x30", der.length(size), head, list_header, entries, extensions))
 
 
 def cert_list(tbs: bytes, algorithm_identifier: bytes, signature: bytes) -> bytes:
     """Return the CertificateList (RFC 5280 §5.1) of a signed TBSCertList."""
-    return der.sequence(tbs, algorithm_identifier, der.bit_string(signature))
+    tail = algorithm_identifier + der.bit_string(signature)
+    return b"".join((b"\x30", der.length(len(tbs) + len(tail)), tbs, tail))

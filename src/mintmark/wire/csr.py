@@ -8,11 +8,10 @@ certified are the octets that were sent; its other attributes and extensions are
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -181,24 +180,26 @@ def _rsa_type(public_key: Any, spki_der: bytes) -> KeyType:
     return key_type
 
 
-def _refuse_key(spki_der: bytes) -> None:
+def _refuse_key(spki_der: bytes) -> NoReturn:
     """Say which type of key it is that is not accepted."""
     try:
-        start, end = der.expect(spki_der, 0, len(spki_der), der.SEQUENCE)
-        algorithm, algorithm_end = der.expect(spki_der, start, end, der.SEQUENCE)
-        parts = der.children(spki_der, algorithm, algorithm_end)
-        tag, _, content, stop = parts[0]
-        if tag != der.OBJECT_IDENTIFIER:
-            raise ValueError("its algorithm is no object identifier")
-        algorithm_id = der.dotted(spki_der[content:stop])
-        name = _KEY_NAMES.get(algorithm_id, f"of algorithm {algorithm_id}")
-        if algorithm_id == "1.2.840.10045.2.1":
-            name = _curve(spki_der, parts[1:])
+        name = _key_name(spki_der)
     except (ValueError, IndexError) as error:
         raise Error(
             Kind.BAD_PUBLIC_KEY, f"public key cannot be read: {error}", hint=_ACCEPTED
         ) from error
     raise Error(Kind.BAD_PUBLIC_KEY, f"public key is not accepted: {name}", hint=_ACCEPTED)
+
+
+def _key_name(spki_der: bytes) -> str:
+    """Return what a person calls the type of a key."""
+    start, end = der.expect(spki_der, 0, len(spki_der), der.SEQUENCE)
+    algorithm, algorithm_end = der.expect(spki_der, start, end, der.SEQUENCE)
+    content, stop = der.expect(spki_der, algorithm, algorithm_end, der.OBJECT_IDENTIFIER)
+    algorithm_id = der.dotted(spki_der[content:stop])
+    if algorithm_id == "1.2.840.10045.2.1":
+        return _curve(spki_der, der.children(spki_der, stop, algorithm_end))
+    return _KEY_NAMES.get(algorithm_id, f"of algorithm {algorithm_id}")
 
 
 def _curve(spki_der: bytes, parameters: list[tuple[int, int, int, int]]) -> str:
@@ -328,7 +329,6 @@ _STRING_DECODERS: Final = {
     der.PRINTABLE_STRING: "ascii",
     der.IA5_STRING: "ascii",
 }
-_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def _common_name(data: bytes, start: int, end: int) -> str:
@@ -353,8 +353,8 @@ def _text(data: bytes, start: int, end: int) -> str:
     if encoding is None or stop != end:
         raise ValueError("its common name is no UTF8String, PrintableString or IA5String")
     text = data[content:stop].decode(encoding)
-    if _UNPRINTABLE.search(text):
-        raise Error(Kind.BAD_CSR, f"common name {text[:80]!r} has a control character in it")
+    if not text.isprintable():
+        raise Error(Kind.BAD_CSR, f"common name {text[:80]!r} has an unprintable character")
     if len(text) > MAX_COMMON_NAME:
         raise Error(
             Kind.BAD_CSR,
@@ -412,8 +412,6 @@ def _subject_alt_names(data: bytes, start: int, end: int) -> tuple[Identifier, .
             raise ValueError("its subjectAltName is no extension")
         found = der.children(data, names, names_end)
     return identifiers.collect(
-        [
-            partial(identifiers.parse_general_name, tag, data[content:stop])
-            for tag, _, content, stop in found or ()
-        ]
+        identifiers.parse_general_name,
+        [(tag, data[content:stop]) for tag, _, content, stop in found or ()],
     )

@@ -8,6 +8,7 @@ before it is used. The reader walks tags and lengths strictly and copies nothing
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 BOOLEAN_TRUE: Final = b"\x01\x01\xff"
@@ -25,19 +26,24 @@ IA5_STRING: Final = 0x16
 UTC_TIME: Final = 0x17
 GENERALIZED_TIME: Final = 0x18
 
+_OCTETS: Final = tuple(bytes((number,)) for number in range(256))
+
 
 def length(size: int) -> bytes:
     """Return the definite-form length octets of `size` (X.690 §10.1: the shortest form)."""
     if size < 0x80:
-        return bytes((size,))
+        return _OCTETS[size]
     octets = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes((0x80 | len(octets),)) + octets
+    return _OCTETS[0x80 | len(octets)] + octets
 
 
 def tlv(tag: int, *parts: bytes) -> bytes:
     """Return tag, length and the concatenated `parts`."""
-    size = sum(map(len, parts))
-    return b"".join((bytes((tag,)), length(size), *parts))
+    content = b"".join(parts)
+    size = len(content)
+    if size < 0x80:
+        return _OCTETS[tag] + _OCTETS[size] + content
+    return b"".join((_OCTETS[tag], length(size), content))
 
 
 def sequence(*parts: bytes) -> bytes:
@@ -97,18 +103,24 @@ def oid(dotted: str) -> bytes:
     return tlv(OBJECT_IDENTIFIER, bytes(content))
 
 
+@lru_cache(maxsize=4096)
 def time(seconds: int) -> bytes:
-    """Return a Time: UTCTime through 2049, GeneralizedTime after (RFC 5280 §4.1.2.5)."""
+    """Return a Time: UTCTime through 2049, GeneralizedTime after (RFC 5280 §4.1.2.5).
+
+    Remembered, as what is signed within one second carries the same times.
+    """
     moment = datetime.fromtimestamp(seconds, UTC)
-    if moment.year < 2050:
+    if 1950 <= moment.year < 2050:
         return tlv(UTC_TIME, moment.strftime("%y%m%d%H%M%SZ").encode())
     return generalized_time(seconds)
 
 
+@lru_cache(maxsize=4096)
 def generalized_time(seconds: int) -> bytes:
     """Return a GeneralizedTime in UTC without fraction (RFC 5280 §4.1.2.5.2)."""
     moment = datetime.fromtimestamp(seconds, UTC)
-    return tlv(GENERALIZED_TIME, moment.strftime("%Y%m%d%H%M%SZ").encode())
+    # strftime does not pad years below 1000 on every C library.
+    return tlv(GENERALIZED_TIME, f"{moment.year:04}{moment:%m%d%H%M%S}Z".encode())
 
 
 def explicit(number: int, *parts: bytes) -> bytes:
@@ -159,15 +171,25 @@ def read(data: bytes, offset: int = 0) -> tuple[int, int, int]:
 def expect(data: bytes, offset: int, limit: int, tag: int) -> tuple[int, int]:
     """Read one element that must have `tag` and must end at or before `limit`.
 
+    Args:
+        data: the octets.
+        offset: where the element starts.
+        limit: where its parent ends, at most the size of `data`.
+        tag: its tag octet.
+
     Returns:
         Where its content starts, and where it ends.
 
     Raises:
         ValueError: as `read`, another tag, or it crosses `limit`.
     """
-    if offset >= limit or data[offset] != tag:
+    start = offset + 2
+    if start > limit or data[offset] != tag:
         raise ValueError(f"DER tag 0x{tag:02x} expected at octet {offset}")
-    _, start, end = read(data, offset)
+    size = data[offset + 1]
+    if size >= 0x80:
+        start, size = _long_length(data, start, size)
+    end = start + size
     if end > limit:
         raise ValueError(f"DER value at octet {offset} runs past its parent")
     return start, end

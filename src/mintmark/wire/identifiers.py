@@ -11,7 +11,7 @@ import functools
 import ipaddress
 import re
 from collections.abc import Callable, Iterable
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import idna
 from cryptography import x509
@@ -52,7 +52,7 @@ def _refuse(what: str, text: str, rule: str, hint: str) -> NoReturn:
     raise Error(Kind.REJECTED_IDENTIFIER, f"{what} {shown!r} {rule}", hint=hint)
 
 
-def parse(type: IdentifierType, text: str) -> Identifier:
+def parse(type: IdentifierType, text: str) -> Identifier:  # noqa: A002 - Identifier's own word
     """Return the canonical identifier that `text` stands for.
 
     Raises:
@@ -89,30 +89,34 @@ def parse_all(texts: Iterable[str]) -> tuple[Identifier, ...]:
     Raises:
         Error: REJECTED_IDENTIFIER; when several names are refused each is a subproblem.
     """
-    return collect([functools.partial(parse_any, text) for text in texts])
+    return collect(parse_any, [(text,) for text in texts])
 
 
-def collect(readers: Iterable[Callable[[], Identifier]]) -> tuple[Identifier, ...]:
-    """Return what each reader returns, in order, without repetition, refusing all at once.
+def collect(
+    read: Callable[..., Identifier], names: Iterable[tuple[Any, ...]]
+) -> tuple[Identifier, ...]:
+    """Return `read(*name)` of each name, in order, without repetition, refusing all at once.
 
     Raises:
         Error: REJECTED_IDENTIFIER; TOO_LARGE with more than `MAX_NAMES` names.
     """
-    found: dict[Identifier, None] = {}
+    found: dict[str, Identifier] = {}  # canonical texts of two types are never equal
     refused: list[Error] = []
-    for read in readers:
+    for name in names:
         try:
-            found[read()] = None
+            identifier = read(*name)
         except Error as error:
             refused.append(error)
+        else:
+            found[identifier.value] = identifier
     if len(refused) == 1:
         raise refused[0]
     if refused:
-        names = "; ".join(error.detail for error in refused[:3])
+        details = "; ".join(error.detail for error in refused[:3])
         more = f"; and {len(refused) - 3} more" if len(refused) > 3 else ""
         raise Error(
             Kind.REJECTED_IDENTIFIER,
-            f"{len(refused)} names are refused: {names}{more}",
+            f"{len(refused)} names are refused: {details}{more}",
             hint=refused[0].hint,
             subproblems=tuple(refused),
         )
@@ -122,7 +126,7 @@ def collect(readers: Iterable[Callable[[], Identifier]]) -> tuple[Identifier, ..
             f"{len(found)} names are asked for, the limit is {MAX_NAMES}",
             hint="ask for several certificates",
         )
-    return tuple(found)
+    return tuple(found.values())
 
 
 @functools.lru_cache(maxsize=1)
@@ -349,6 +353,7 @@ def general_name(identifier: Identifier) -> bytes:
     return der.tlv(_TEXT_TAGS[identifier.type], identifier.value.encode("ascii"))
 
 
+@functools.lru_cache(maxsize=_REMEMBERED)
 def parse_general_name(tag: int, content: bytes) -> Identifier:
     """Return the identifier of a GeneralName, given its tag octet and its content.
 
@@ -413,4 +418,4 @@ def from_general_names(names: Iterable[x509.GeneralName]) -> tuple[Identifier, .
     Raises:
         Error: REJECTED_IDENTIFIER as `collect`.
     """
-    return collect([functools.partial(from_general_name, name) for name in names])
+    return collect(from_general_name, [(name,) for name in names])
