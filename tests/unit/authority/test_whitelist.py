@@ -1,0 +1,48 @@
+"""The whitelist denies by default, and the first match decides."""
+
+import pytest
+
+from mintmark.authority.policy.whitelist import Whitelist, service_id
+from mintmark.model.access import Operation, ServiceRule
+from mintmark.model.errors import Error, Kind
+
+ALL = frozenset(Operation)
+READ = frozenset({Operation.DOWNLOAD})
+
+
+def test_an_unknown_service_may_do_nothing():
+    assert Whitelist().rule("stranger").operations == frozenset()
+
+
+def test_an_exact_entry_comes_before_any_pattern():
+    whitelist = Whitelist([ServiceRule("test-1", READ)], [ServiceRule("test-*", ALL)])
+
+    assert whitelist.rule("test-1").operations == READ
+    assert whitelist.rule("test-2").operations == ALL
+
+
+def test_the_first_matching_pattern_decides():
+    whitelist = Whitelist(patterns=[ServiceRule("a-*", READ), ServiceRule("*", ALL)])
+
+    assert whitelist.rule("a-1").operations == READ
+
+
+def test_a_pattern_matches_the_whole_id():
+    whitelist = Whitelist(patterns=[ServiceRule("test-*", ALL)])
+
+    assert whitelist.rule("my-test-1").operations == frozenset()
+    assert whitelist.rule("test").operations == frozenset()
+
+
+def test_case_cannot_make_two_services_of_one():
+    """OpenBao CVE-2025-64761: a policy name in other case was taken for root."""
+    with pytest.raises(Error) as refusal:
+        service_id("Admin-CLI")
+
+    assert refusal.value.kind is Kind.MALFORMED
+
+
+@pytest.mark.parametrize("text", ["", "-a", "a-", "a b", "a/../b", "a\x00", "ä", "a" * 129, "*"])
+def test_a_service_id_has_one_form(text):
+    with pytest.raises(Error):
+        service_id(text)
