@@ -1,0 +1,5 @@
+"""`python -m mintmark` is `mintmark`."""
+
+from mintmark.cli.main import main
+
+main()

@@ -1,0 +1,153 @@
+"""Options that every command has: where the authority is, as whom to talk to it, how to answer.
+
+They may stand before or behind the command's name; behind wins.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from mintmark.model.errors import Error
+
+HELP: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+DEFAULT_DIRECTORY: Final = "mintmark"
+_FILE: Final = click.Path(dir_okay=False, path_type=Path)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the authority is, and how this command reaches it and answers.
+
+    Args:
+        directory: the authority's directory; it need not exist when `server` is given.
+        is_default: whether nobody named that directory.
+        server: URL of the server; None for the one of `directory`.
+        certificate: client certificate file; None for the directory's administrator.
+        key: its key file.
+        ca: file of trust anchors; None for the directory's root.
+        offline: whether to open the directory instead of asking a server.
+        passphrase_file: file of the CA keys' passphrase.
+        as_json: whether to answer in JSON.
+    """
+
+    directory: Path
+    is_default: bool = True
+    server: str | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    ca: Path | None = None
+    offline: bool = False
+    passphrase_file: Path | None = None
+    as_json: bool = False
+
+    def command(self, text: str) -> str:
+        """Return a command line that reaches the same authority from the same directory."""
+        return f"mintmark {text}" if self.is_default else f"mintmark {text} --dir {self.directory}"
+
+
+class Command(click.Command):
+    """A command whose function gets a `Place` beside its own parameters.
+
+    Args:
+        reach: whether it can ask a server.
+        passphrase: whether it reads the CA keys of the directory.
+    """
+
+    def __init__(
+        self, *args: Any, reach: bool = False, passphrase: bool = False, **more: Any
+    ) -> None:
+        super().__init__(*args, **more)
+        self.params += _local_options()
+        if reach:
+            self.params += _server_options()
+        elif passphrase:
+            self.params.append(_passphrase_option())
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; in JSON, a refusal is an answer too."""
+        place = _take_place(ctx)
+        ctx.params["place"] = place
+        try:
+            return super().invoke(ctx)
+        except Error as error:
+            if place.as_json:
+                print_json({"error": _refusal(error)})
+            raise
+
+
+def command(
+    name: str, *, reach: bool = False, passphrase: bool = False
+) -> Callable[[Callable[..., Any]], Command]:
+    """Make a function the command `name`; its docstring is the help."""
+    return click.command(
+        name, cls=Command, reach=reach, passphrase=passphrase, context_settings=HELP
+    )
+
+
+def global_options() -> list[click.Parameter]:
+    """Return the options that may stand before the command."""
+    return [*_local_options(), *_server_options()]
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _refusal(error: Error) -> dict[str, Any]:
+    found: dict[str, Any] = {"kind": error.kind.value, "detail": error.detail}
+    if error.hint:
+        found["hint"] = error.hint
+    if error.subproblems:
+        found["subproblems"] = [_refusal(one) for one in error.subproblems]
+    return found
+
+
+def _take_place(ctx: click.Context) -> Place:
+    """Take the shared options out of the command's parameters; those behind the name win."""
+    before = ctx.find_root().params
+    given: dict[str, Any] = {}
+    for option in global_options():
+        name = str(option.name)
+        here = ctx.params.pop(name, None)
+        given[name] = here or before.get(name)
+    directory = given.pop("directory")
+    chosen = {name: value for name, value in given.items() if value}
+    return Place(directory or Path(DEFAULT_DIRECTORY), is_default=directory is None, **chosen)
+
+
+def _local_options() -> list[click.Parameter]:
+    return [
+        click.Option(
+            ["--dir", "directory"],
+            type=click.Path(file_okay=False, path_type=Path),
+            envvar="MINTMARK_DIR",
+            help=f"Directory of the authority.  [default: ./{DEFAULT_DIRECTORY}]",
+        ),
+        click.Option(["--json", "as_json"], is_flag=True, help="Answer in JSON."),
+    ]
+
+
+def _server_options() -> list[click.Parameter]:
+    return [
+        click.Option(["--server"], metavar="URL", help="Ask this server."),
+        click.Option(["--cert", "certificate"], type=_FILE, help="Client certificate to show it."),
+        click.Option(["--key"], type=_FILE, help="Key of that certificate."),
+        click.Option(["--ca"], type=_FILE, help="Trust anchors to know the server by."),
+        click.Option(
+            ["--offline"], is_flag=True, help="Open the directory instead of asking a server."
+        ),
+        _passphrase_option(),
+    ]
+
+
+def _passphrase_option() -> click.Parameter:
+    return click.Option(
+        ["--passphrase-file"], type=_FILE, help="File with the passphrase of the CA keys."
+    )
