@@ -80,13 +80,13 @@ def tbs_cert_list(
         )
     )
     # RFC 5280 §5.1.2.6: without revoked certificates the list itself must be absent.
-    list_header = b"\x30" + der.length(len(entries)) if entries else b""
+    list_header = der.header(der.SEQUENCE, len(entries)) if entries else b""
     size = len(head) + len(list_header) + len(entries) + len(extensions)
     # One join, so that a large CRL is copied once.
-    return b"".join((b"\x30", der.length(size), head, list_header, entries, extensions))
+    return b"".join((der.header(der.SEQUENCE, size), head, list_header, entries, extensions))
 
 
 def cert_list(tbs: bytes, algorithm_identifier: bytes, signature: bytes) -> bytes:
     """Return the CertificateList (RFC 5280 §5.1) of a signed TBSCertList."""
     tail = algorithm_identifier + der.bit_string(signature)
-    return b"".join((b"\x30", der.length(len(tbs) + len(tail)), tbs, tail))
+    return b"".join((der.header(der.SEQUENCE, len(tbs) + len(tail)), tbs, tail))

@@ -33,8 +33,16 @@ def length(size: int) -> bytes:
     """Return the definite-form length octets of `size` (X.690 §10.1: the shortest form)."""
     if size < 0x80:
         return _OCTETS[size]
+    if size < 0x10000:
+        low = _OCTETS[size & 0xFF]
+        return b"\x81" + low if size < 0x100 else b"\x82" + _OCTETS[size >> 8] + low
     octets = size.to_bytes((size.bit_length() + 7) // 8, "big")
     return _OCTETS[0x80 | len(octets)] + octets
+
+
+def header(tag: int, size: int) -> bytes:
+    """Return tag and length octets of a value of `size` octets."""
+    return _OCTETS[tag] + length(size)
 
 
 def tlv(tag: int, *parts: bytes) -> bytes:
