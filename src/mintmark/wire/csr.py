@@ -27,7 +27,7 @@ from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier
 from mintmark.model.keys import ALL_KEY_TYPES, KeyType
 from mintmark.model.request import SubjectKey
-from mintmark.wire import der, identifiers, pem
+from mintmark.wire import certificate, der, identifiers, pem
 
 MAX_BYTES: Final = 64 * 1024
 MAX_COMMON_NAME: Final = 64  # RFC 5280 Appendix A.1, ub-common-name
@@ -161,6 +161,15 @@ def subject_key(spki_der: bytes) -> SubjectKey:
     if key_type is None:
         key_type = _rsa_type(public_key, spki_der)
     return SubjectKey(spki_der, hashlib.sha256(spki_der).digest(), key_type, public_key)
+
+
+def certified_key(certificate_der: bytes) -> SubjectKey:
+    """Return the key of a certificate of ours, whose proof of possession was seen back then.
+
+    Raises:
+        Error: MALFORMED when it is no certificate, BAD_PUBLIC_KEY as `subject_key`.
+    """
+    return subject_key(certificate.spki_of(certificate_der))
 
 
 _RSA_TYPES: Final = {kind.rsa_bits: kind for kind in ALL_KEY_TYPES if kind.rsa_bits is not None}
