@@ -1,0 +1,279 @@
+"""The REST API as typed calls; every refusal comes back as the `Error` the server raised."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from mintmark.client.documents import (
+    AuditEntry,
+    AuditPage,
+    CertificateDocument,
+    CertificatePage,
+    CertificateRequest,
+    CertificateSummary,
+    Health,
+    IssuedCertificate,
+    IssuerDocument,
+    IssuerList,
+    Problem,
+    ReasonWord,
+    RekeyRequest,
+    RenewalRequest,
+    RevocationDocument,
+    RevocationRequest,
+    RootDocument,
+    RootList,
+    SerialStatus,
+    TokenDocument,
+    TokenRequest,
+    Version,
+)
+from mintmark.client.transport import Answer, Transport
+from mintmark.model.errors import Error, Kind
+
+BASE = "/api/v1"
+_KINDS = {f"urn:mintmark:error:{kind.value}": kind for kind in Kind}
+# What an answer without a problem document means, as a proxy in between may send one.
+_STATUS_KINDS = {
+    401: Kind.UNAUTHENTICATED,
+    403: Kind.FORBIDDEN,
+    404: Kind.NOT_FOUND,
+    409: Kind.CONFLICT,
+    413: Kind.TOO_LARGE,
+    429: Kind.RATE_LIMITED,
+    502: Kind.UNAVAILABLE,
+    503: Kind.UNAVAILABLE,
+    504: Kind.UNAVAILABLE,
+}
+
+Document = TypeVar("Document")
+Issuers = list[IssuerDocument]
+Roots = list[RootDocument]
+
+
+class APIClient:
+    """Calls one server.
+
+    Args:
+        transport: the way to it.
+        token: a one-time token, for `request_certificate` without a client certificate.
+    """
+
+    def __init__(self, transport: Transport, *, token: str | None = None) -> None:
+        self._transport = transport
+        self._token = token
+
+    # --- certificates --------------------------------------------------------------------------
+
+    def request_certificate(
+        self, wish: CertificateRequest, *, idempotency_key: str | None = None
+    ) -> IssuedCertificate:
+        """Ask for a certificate.
+
+        Args:
+            wish: what is asked for.
+            idempotency_key: the same key and wish again return the same certificate.
+        """
+        return self._issue("/certificates/request", wish, idempotency_key)
+
+    def renew(
+        self, certificate: str, wish: RenewalRequest, *, idempotency_key: str | None = None
+    ) -> IssuedCertificate:
+        """Ask for a successor with the same key."""
+        return self._issue(f"{_path(certificate)}/renew", wish, idempotency_key)
+
+    def rekey(
+        self, certificate: str, wish: RekeyRequest, *, idempotency_key: str | None = None
+    ) -> IssuedCertificate:
+        """Ask for a successor with a new key."""
+        return self._issue(f"{_path(certificate)}/rekey", wish, idempotency_key)
+
+    def certificate(self, certificate: str) -> CertificateDocument:
+        """Return one certificate by id, serial in hex, or service id."""
+        return self._call(CertificateDocument, "GET", _path(certificate))
+
+    def download(
+        self, certificate: str, form: str = "pem", *, password: str | None = None
+    ) -> bytes:
+        """Return a certificate as a file: pem, der, chain, fullchain, pkcs12 or pkcs7."""
+        headers = {} if password is None else {"x-pkcs12-password": password}
+        path = f"{_path(certificate)}/download{_query(format=form)}"
+        return self._send("GET", path, headers=headers).body
+
+    def list(
+        self,
+        *,
+        service: str | None = None,
+        status: str | None = None,
+        profile: str | None = None,
+        name: str | None = None,
+        expiring: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[CertificateSummary]:
+        """Yield certificates, newest first, fetching pages as they are needed.
+
+        Args:
+            service: exact service id.
+            status: active, expired or revoked.
+            profile: exact profile name.
+            name: a name it carries.
+            expiring: ends within this time, as `30d`.
+            limit: how many at most; None yields all.
+        """
+        cursor: str | None = None
+        left = limit
+        while left is None or left > 0:
+            query = _query(
+                service=service,
+                status=status,
+                profile=profile,
+                name=name,
+                expiring=expiring,
+                cursor=cursor,
+                limit=_page_size(left),
+            )
+            page = self._call(CertificatePage, "GET", f"/certificates/{query}")
+            yield from page.certificates
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+            left = None if left is None else left - len(page.certificates)
+
+    def revoke(self, certificate: str, reason: ReasonWord = "unspecified") -> RevocationDocument:
+        """Revoke a certificate by id, serial in hex, or service id."""
+        path = f"{_path(certificate)}/revoke"
+        return self._call(RevocationDocument, "DELETE", path, RevocationRequest(reason=reason))
+
+    # --- revocation lists ----------------------------------------------------------------------
+
+    def crl(self, *, issuer: str | None = None, form: str = "pem") -> bytes:
+        """Return the newest CRL, pem or der, of an issuer or of the one that signs now."""
+        return self._send("GET", f"/crl{_query(issuer=issuer, format=form)}").body
+
+    def check_serial(self, serial: str) -> SerialStatus:
+        """Return what a serial (hex, colons, decimal) is worth now."""
+        return self._call(SerialStatus, "GET", f"/crl/check/{quote(serial, safe='')}")
+
+    # --- the authority -------------------------------------------------------------------------
+
+    def token(self, wish: TokenRequest) -> TokenDocument:
+        """Make a one-time enrolment token; admins only."""
+        return self._call(TokenDocument, "POST", "/tokens", wish)
+
+    def issuers(self) -> Issuers:
+        """Return every issuer that ever signed."""
+        return self._call(IssuerList, "GET", "/issuers").issuers
+
+    def roots(self) -> Roots:
+        """Return the trust anchors."""
+        return self._call(RootList, "GET", "/roots").roots
+
+    def audit(
+        self, *, service: str | None = None, action: str | None = None, limit: int | None = None
+    ) -> Iterator[AuditEntry]:
+        """Yield audit records, newest first, fetching pages as they are needed; admins only."""
+        cursor: int | None = None
+        left = limit
+        while left is None or left > 0:
+            query = _query(service=service, action=action, cursor=cursor, limit=_page_size(left))
+            page = self._call(AuditPage, "GET", f"/audit{query}")
+            yield from page.records
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+            left = None if left is None else left - len(page.records)
+
+    def health(self) -> Health:
+        """Return that the server and its storage work; UNAVAILABLE is raised if not."""
+        return self._call(Health, "GET", "/health")
+
+    def version(self) -> Version:
+        """Return which mintmark answers."""
+        return self._call(Version, "GET", "/version")
+
+    # --- underneath ----------------------------------------------------------------------------
+
+    def _issue(self, path: str, wish: object, idempotency_key: str | None) -> IssuedCertificate:
+        headers = {} if idempotency_key is None else {"idempotency-key": idempotency_key}
+        if self._token is not None:
+            headers["authorization"] = f"Bearer {self._token}"
+        return _decode(IssuedCertificate, self._send("POST", path, wish, headers))
+
+    def _call(
+        self, document: type[Document], method: str, path: str, json: object = None
+    ) -> Document:
+        return _decode(document, self._send(method, path, json))
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        json: object = None,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        answer = self._transport.request(method, BASE + path, json, headers)
+        if not 200 <= answer.status < 300:
+            raise refusal(answer)
+        return answer
+
+
+def refusal(answer: Answer) -> Error:
+    """Return the error that an answer's problem document tells of (RFC 9457)."""
+    after = answer.headers.get("retry-after", "")
+    seconds = int(after) if re.fullmatch("[0-9]{1,9}", after) else None
+    try:
+        problem = msgspec.json.decode(answer.body, type=Problem)
+    except msgspec.MsgspecError:
+        return Error(
+            _STATUS_KINDS.get(answer.status, Kind.INTERNAL),
+            f"the server answered {answer.status} without a problem document",
+            hint="is this a mintmark server, and is there a proxy in between?",
+            retry_after=seconds,
+        )
+    return _error(problem, answer.status, seconds)
+
+
+def _error(problem: Problem, status: int, retry_after: int | None = None) -> Error:
+    kind = _KINDS.get(problem.type) or _STATUS_KINDS.get(status, Kind.INTERNAL)
+    return Error(
+        kind,
+        problem.detail or problem.title,
+        hint=problem.hint,
+        retry_after=retry_after,
+        subproblems=tuple(_error(one, one.status or status) for one in problem.subproblems),
+    )
+
+
+def _decode(document: type[Document], answer: Answer) -> Document:
+    try:
+        return msgspec.json.decode(answer.body, type=document)
+    except msgspec.MsgspecError as error:
+        raise Error(
+            Kind.INTERNAL,
+            f"the server's answer cannot be read: {error}",
+            hint="are client and server of the same version?",
+        ) from error
+
+
+def _path(certificate: str) -> str:
+    if not certificate.strip("."):  # a dot segment would name another resource
+        raise Error(
+            Kind.NOT_FOUND,
+            f"{certificate!r} names no certificate",
+            hint="give a certificate id, a serial in hex, or a service id",
+        )
+    return f"/certificates/{quote(certificate, safe='')}"
+
+
+def _query(**parameters: Any) -> str:
+    given = {name: value for name, value in parameters.items() if value is not None}
+    return f"?{urlencode(given)}" if given else ""
+
+
+def _page_size(left: int | None) -> int:
+    return 1000 if left is None else min(left, 1000)
