@@ -1,0 +1,116 @@
+"""Who asks: a client certificate of our own, or a one-time token, and nothing else.
+
+A certificate is looked up once per connection and remembered in `peer.memo`; whether it is
+still valid and not revoked, and what the whitelist says of its service, is asked at every
+request, so that a revocation locks out at the next request and not at the next connection.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mintmark.authority.workflow import authenticate as workflow
+from mintmark.authority.workflow.authority import Authority
+from mintmark.authority.workflow.enroll import requester_from_token
+from mintmark.model.access import Credential, Operation, Requester
+from mintmark.model.errors import Error, Kind
+from mintmark.protocol.rest.routes import Access, Route
+from mintmark.wire import certificate as wire_certificate
+from mintmark.wire.http import Request
+
+# Where a trusted caller in this process leaves its requester; connections start out empty.
+LOCAL = "requester"
+_KNOWN = "rest.known"
+_SCHEME = "bearer "
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A client certificate that was found on record, and when it ends."""
+
+    requester: Requester
+    not_after: int
+
+
+async def authenticate(authority: Authority, route: Route, request: Request) -> Requester:
+    """Return who asks.
+
+    A token in the request stands before the certificate of the connection: a service whose
+    certificate was revoked enrols again with both.
+
+    Raises:
+        Error: UNAUTHENTICATED, or BAD_TOKEN.
+    """
+    local = request.peer.memo.get(LOCAL)
+    if isinstance(local, Requester) and local.credential is Credential.LOCAL:
+        return local
+    if (text := bearer_token(request)) is not None:
+        if route.tokens:
+            return await requester_from_token(authority, text, request.peer.address)
+        raise Error(
+            Kind.UNAUTHENTICATED,
+            "a one-time token is good for requesting a certificate and nothing else",
+            hint="present a client certificate",
+        )
+    if request.peer.certificate is None:
+        ways = "a client certificate" + (" or a one-time token" if route.tokens else "")
+        raise Error(
+            Kind.UNAUTHENTICATED,
+            "no client certificate was presented",
+            hint=f"present {ways} of this authority",
+        )
+    return await _certified(authority, request, request.peer.certificate)
+
+
+async def _certified(authority: Authority, request: Request, der: bytes) -> Requester:
+    known = request.peer.memo.get(_KNOWN)
+    if not isinstance(known, _Known):
+        requester = await workflow.requester_from_certificate(authority, der, request.peer.address)
+        request.peer.memo[_KNOWN] = _Known(requester, wire_certificate.parse(der).not_after)
+        return requester
+    await workflow.ensure_valid(authority, known.requester, known.not_after)
+    return workflow.current_rule(authority, known.requester)
+
+
+def bearer_token(request: Request) -> str | None:
+    """Return the token of the Authorization header (RFC 6750 §2.1), None without the header.
+
+    Raises:
+        Error: UNAUTHENTICATED for another scheme.
+    """
+    value = request.headers.get("authorization")
+    if value is None:
+        return None
+    if value[: len(_SCHEME)].lower() != _SCHEME:
+        raise Error(
+            Kind.UNAUTHENTICATED,
+            "the Authorization header is not of the scheme 'Bearer'",
+            hint="send 'Authorization: Bearer' and a one-time token, or a client certificate",
+        )
+    return value[len(_SCHEME) :].strip(" ")
+
+
+def authorize(route: Route, requester: Requester) -> None:
+    """Check that the requester may call the route at all; objects are checked by themselves.
+
+    Raises:
+        Error: FORBIDDEN.
+    """
+    if route.access is Access.ADMIN and not requester.is_admin:
+        raise _forbidden(requester, Operation.ADMIN)
+    if route.operation is not None and not requester.may(route.operation):
+        raise _forbidden(requester, route.operation)
+    if not requester.rule.operations:
+        raise Error(
+            Kind.FORBIDDEN,
+            f"service {requester.service!r} is not in the whitelist",
+            hint="an admin adds it to 'whitelist' in the configuration",
+        )
+
+
+def _forbidden(requester: Requester, operation: Operation) -> Error:
+    return Error(
+        Kind.FORBIDDEN,
+        f"service {requester.service!r} may not {operation.value}",
+        hint=f"an admin adds {operation.value!r} to its allowed_operations in the whitelist",
+    )

@@ -1,0 +1,125 @@
+"""Parameters of paths and queries: read strictly, refused without telling what exists.
+
+A certificate that is not there and one that belongs to another service get the same answer,
+word for word, whatever was to be done with it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from mintmark.authority.policy.whitelist import SERVICE_ID
+from mintmark.model.certificate import StoredCertificate
+from mintmark.model.errors import Error, Kind
+from mintmark.protocol.rest.routes import Call
+
+MAX_QUERY = 4096  # octets
+MAX_FIELDS = 20
+_ID = re.compile(r"(?:cert_)?([0-9a-f]{40})")
+_HEX = re.compile(r"(?:0[xX])?([0-9a-fA-F]{1,40})")
+_COLON_HEX = re.compile(r"[0-9a-fA-F]{1,2}(?::[0-9a-fA-F]{1,2}){0,19}")
+_DECIMAL = re.compile(r"[0-9]{1,49}")
+SERIAL_OCTETS = 20
+
+Query = TypeVar("Query", bound=msgspec.Struct)
+
+
+async def find_certificate(call: Call, text: str) -> StoredCertificate:
+    """Return the certificate of an id (`cert_…` or serial) or the current one of a service.
+
+    Raises:
+        Error: NOT_FOUND if there is none that the requester may know of.
+    """
+    requester = call.requester
+    stored: StoredCertificate | None = None
+    if match := _ID.fullmatch(text):
+        stored = await call.authority.store.certificate(bytes.fromhex(match[1]))
+    elif SERVICE_ID.fullmatch(text) and (requester.is_admin or text == requester.service):
+        stored = await call.authority.store.current(text, int(call.authority.clock()))
+    if stored is None or not (
+        requester.is_admin or stored.certificate.service == requester.service
+    ):
+        raise not_found(text)
+    return stored
+
+
+def not_found(text: str) -> Error:
+    """Return the refusal of every certificate that the requester cannot see."""
+    return Error(
+        Kind.NOT_FOUND,
+        f"there is no certificate {text[:128]!r}",
+        hint="give a certificate id, a serial in hex, or a service id that has a current "
+        "certificate",
+    )
+
+
+def parse_serial(text: str) -> bytes:
+    """Return a serial's 20 octets from hex, hex with colons, or decimal.
+
+    40 hex digits are hex, as every serial of this authority is written; of other texts, those
+    with nothing but decimal digits are decimal.
+
+    Raises:
+        Error: MALFORMED for anything else.
+    """
+    number = None
+    if _COLON_HEX.fullmatch(text) and ":" in text:
+        number = int("".join(octet.zfill(2) for octet in text.split(":")), 16)
+    elif _DECIMAL.fullmatch(text) and len(text) != 2 * SERIAL_OCTETS:
+        number = int(text)
+    elif match := _HEX.fullmatch(text):
+        number = int(match[1], 16)
+    if number is None or number.bit_length() > 8 * SERIAL_OCTETS:
+        raise Error(
+            Kind.MALFORMED,
+            f"{text[:128]!r} is not a serial of at most {SERIAL_OCTETS} octets",
+            hint="write it in hex, with or without colons, or in decimal",
+        )
+    return number.to_bytes(SERIAL_OCTETS, "big")
+
+
+def decode_query(query: str, struct: type[Query] | None) -> Query | None:
+    """Return the query parameters as the route's struct.
+
+    Raises:
+        Error: MALFORMED for an unknown, repeated or malformed parameter, TOO_LARGE.
+    """
+    if struct is None:
+        return None  # a route without parameters ignores a query, as caches and probes add some
+    if len(query) > MAX_QUERY:
+        raise Error(Kind.TOO_LARGE, f"the query has {len(query)} octets of {MAX_QUERY} allowed")
+    values: dict[str, Any] = {}
+    for name, value in _pairs(query):
+        if name in values:
+            raise Error(Kind.MALFORMED, f"query parameter {name[:64]!r} is given twice")
+        values[name] = value
+    try:
+        return msgspec.convert(values, struct, strict=False)
+    except msgspec.ValidationError as error:
+        known = ", ".join(field.name for field in msgspec.structs.fields(struct))
+        raise Error(
+            Kind.MALFORMED,
+            f"query: {str(error)[:1].lower()}{str(error)[1:]}",
+            hint=f"parameters here: {known}",
+        ) from error
+
+
+def _pairs(query: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(
+            query,
+            keep_blank_values=True,
+            strict_parsing=bool(query),
+            max_num_fields=MAX_FIELDS,
+            errors="strict",
+        )
+    except ValueError as error:
+        raise Error(
+            Kind.MALFORMED,
+            "the query is not a list of at most 20 'name=value' in UTF-8",
+            hint="separate parameters by '&' and percent-encode their values",
+        ) from error
