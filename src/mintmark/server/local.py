@@ -1,0 +1,154 @@
+"""The authority without a network: its first hour, and `--offline`.
+
+Whoever can read the directory and the passphrase is the administrator; everything still goes
+through policy, lints and the audit log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import msgspec
+
+from mintmark.authority.signer.files import write_public, write_secret
+from mintmark.client.transport import Answer, Transport
+from mintmark.model.act import Act, AuditRecord
+from mintmark.model.issuer import Issuer
+from mintmark.model.time import YEAR
+from mintmark.protocol.rest.api import RestAPI
+from mintmark.protocol.rest.authentication import LOCAL
+from mintmark.publication.crl import publish
+from mintmark.server import target
+from mintmark.server.compose import Opened, open_authority, root_issuing_key
+from mintmark.server.directory import Directory, KeyFiles
+from mintmark.server.own import (
+    LOCAL_ADMIN,
+    OwnCertificate,
+    admin_certificate,
+    server_certificate,
+)
+from mintmark.server.settings import Settings
+from mintmark.wire import pem
+from mintmark.wire.http import Peer, Request, Response
+
+ROOT_CRL_LIFETIME = YEAR  # the root is offline; its CRL is signed in yearly ceremonies
+
+
+async def bootstrap(directory: Directory, settings: Settings, passphrase: bytes) -> None:
+    """Give a directory with issuers its first records: issuers, CRLs, own certificates.
+
+    Raises:
+        Error: as `open_authority`; repeating it after an interruption is harmless.
+    """
+    async with open_authority(directory, settings, passphrase) as opened:
+        store = opened.authority.store
+        if settings.storage.url.startswith("postgresql:"):
+            await store.migrate()
+        for issuer in opened.authority.issuers:
+            await store.add_issuer(issuer, _issuer_act(issuer, opened.authority.clock()))
+        await publish_root_crl(opened, passphrase)
+        certificate = await server_certificate(opened.authority, settings)
+        write_own(directory.server, opened, certificate)
+        write_own(directory.admin, opened, await admin_certificate(opened.authority))
+
+
+async def publish_root_crl(opened: Opened, passphrase: bytes) -> None:
+    """Publish the root's CRL if its key is here and half of the last one's life is over.
+
+    Relying parties that check the whole chain (nginx, PostgreSQL) want one, empty or not.
+    """
+    authority = opened.authority
+    root = next(one for one in authority.issuers if one.der == one.root)
+    latest = await authority.store.latest_crl(root.id)
+    now = int(authority.clock())
+    if latest and now < latest.this_update + (latest.next_update - latest.this_update) // 2:
+        return
+    key = root_issuing_key(opened.directory, opened.settings, passphrase)
+    if key is not None:
+        await publish(authority, key, latest, now, ROOT_CRL_LIFETIME)
+
+
+def write_own(files: KeyFiles, opened: Opened, own: OwnCertificate) -> None:
+    """Write key and certificate; the key first, so that a reader never sees a new
+    certificate with the old key for longer than the renames take.
+    """
+    issuer = opened.authority.issuing.issuer
+    chain = pem.certificates((issuer.der, *issuer.chain))
+    leaf = pem.certificate(own.certificate.der)
+    files.path.mkdir(mode=0o700, exist_ok=True)
+    write_secret(files.key, own.key_pem)
+    write_public(files.chain, chain)
+    write_public(files.certificate, leaf)
+    write_public(files.fullchain, leaf + chain)
+
+
+def _issuer_act(issuer: Issuer, now: float) -> Act:
+    return Act(
+        AuditRecord(
+            "issuer.add",
+            now,
+            LOCAL_ADMIN.service,
+            details={"issuer": issuer.id, "name": issuer.name},
+        )
+    )
+
+
+class LocalTransport:
+    """The REST API called in this process as the local administrator: `--offline`.
+
+    The event loop that the store needs runs only while a request is answered.
+
+    Args:
+        directory: the authority's files.
+        settings: its configuration.
+        passphrase: of its CA keys.
+    """
+
+    def __init__(self, directory: Directory, settings: Settings, passphrase: bytes) -> None:
+        self._runner = asyncio.Runner()
+        self._opening = open_authority(directory, settings, passphrase)
+        self._api: RestAPI | None = None
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Answer one request; `mintmark.client.transport.Transport` says how.
+
+        Raises:
+            Error: as `open_authority`, at the first request.
+        """
+        body = b"" if json is None else msgspec.json.encode(json)
+        sent = {"content-type": "application/json", **(headers or {})} if body else headers or {}
+        # A path from outside may be anything; it is read as a server reads it.
+        decoded, query = target.parse(path.encode())
+        peer = Peer(address="", memo={LOCAL: LOCAL_ADMIN})
+        request = Request(method, decoded, query, sent, body, peer)
+        response = self._runner.run(self._answer(request))
+        named = {name.lower(): value for name, value in response.headers}
+        return Answer(
+            response.status, {"content-type": response.content_type, **named}, response.body
+        )
+
+    def close(self) -> None:
+        """Close the store."""
+        if self._api is not None:
+            self._api = None
+            self._runner.run(self._opening.__aexit__(None, None, None))
+        self._runner.close()
+
+    async def _answer(self, request: Request) -> Response:
+        if self._api is None:
+            opened = await self._opening.__aenter__()
+            self._api = RestAPI(opened.authority)
+        answer = self._api.handle(request)
+        return answer if isinstance(answer, Response) else await answer
+
+
+def local_transport(directory: Directory, settings: Settings, passphrase: bytes) -> Transport:
+    """Return a transport into the authority's own directory."""
+    return LocalTransport(directory, settings, passphrase)
