@@ -1,0 +1,54 @@
+"""Approvals: proof that policy said yes, and to what exactly.
+
+Design rule 1: only `authority.policy` makes an `Approval`, and nothing changes after it. The
+constructor asks for a seal that only policy imports; a test holds that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import InitVar, dataclass
+from typing import Final
+
+from mintmark.model.identifiers import Identifier
+from mintmark.model.profile import Profile
+from mintmark.model.request import SubjectKey
+
+SEAL: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """One certificate that may be issued, down to its last name and second.
+
+    Args:
+        service: whose certificate it will be.
+        profile: the shape it takes.
+        common_name: subject common name, empty for none.
+        identifiers: subject alternative names, in the order in which they are encoded.
+        key: the subject's key.
+        not_before: Unix seconds, inclusive.
+        not_after: Unix seconds, inclusive.
+        issuer: id of the issuer that it was approved for.
+        replaces: serial of the certificate this renews or rekeys, or None.
+        metadata: short texts by key, or None.
+        seal: policy's seal.
+
+    Raises:
+        TypeError: the seal is not policy's.
+    """
+
+    service: str
+    profile: Profile
+    common_name: str
+    identifiers: tuple[Identifier, ...]
+    key: SubjectKey
+    not_before: int
+    not_after: int
+    issuer: str
+    replaces: bytes | None
+    metadata: dict[str, str] | None
+    seal: InitVar[object]
+
+    def __post_init__(self, seal: object) -> None:
+        if seal is not SEAL:
+            raise TypeError("only policy approves")
