@@ -94,8 +94,8 @@ def _colons(value: object) -> int:
     if isinstance(value, str):
         return value.count(":")
     if isinstance(value, dict):
-        names = sum([name.count(":") for name in value])
-        return len(value) + names + sum(map(_colons, value.values()))
+        names = [*value]
+        return len(names) + sum(map(_colons, names)) + sum(map(_colons, value.values()))
     return sum(map(_colons, value)) if isinstance(value, list) else 0
 
 
