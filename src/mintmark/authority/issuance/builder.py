@@ -43,7 +43,7 @@ def leaf_builder(
         approval.profile, approval.key.type, authority_key_id, pointers
     )
     subject_key = x509.SubjectKeyIdentifier(key_identifier(_public_key(approval)))
-    names = x509.SubjectAlternativeName([_general_name(each) for each in approval.identifiers])
+    names = x509.SubjectAlternativeName([general_name(each) for each in approval.identifiers])
     builder = x509.CertificateBuilder(
         issuer_name=issuer_name,
         subject_name=subject,
@@ -125,7 +125,7 @@ def _public_key(approval: Approval) -> bytes:
             raise TypeError(f"no leaf is made for a {type(key).__name__}")
 
 
-def _general_name(identifier: Identifier) -> x509.GeneralName:
+def general_name(identifier: Identifier) -> x509.GeneralName:
     match identifier.type:
         case IdentifierType.DNS:
             return x509.DNSName(identifier.value)
