@@ -226,13 +226,16 @@ class Directory:
         finally:
             os.close(descriptor)
 
-    def require_empty(self) -> None:
+    def require_empty(self, besides: set[str]) -> None:
         """Refuse a directory with anything in it that a new authority could overwrite.
 
+        Args:
+            besides: entries that the operator has prepared.
+
         Raises:
-            Error: CONFIGURATION with the first such entry.
+            Error: CONFIGURATION with the first other entry.
         """
-        foreign = sorted({entry.name for entry in self.path.iterdir()} - _PREPARED)
+        foreign = sorted({entry.name for entry in self.path.iterdir()} - _PREPARED - besides)
         if foreign:
             raise Error(
                 Kind.CONFIGURATION,
