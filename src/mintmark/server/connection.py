@@ -1,0 +1,484 @@
+"""One HTTP/1.1 connection: requests to the application, answers back (RFC 9112).
+
+Requests are answered one at a time, in the order in which they came, and each answer is one
+write. Every wait has a deadline, and a client that does not read is not answered further.
+ADR 0002 says why this is our own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+import types
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any, Final, cast
+
+from mintmark.model.errors import Kind
+from mintmark.model.time import Clock
+from mintmark.server.limits import Limits
+from mintmark.server.reader import BODY, HEADER, NOTHING, Refusal, RequestReader
+from mintmark.server.responses import CLOSE, CONTINUE, Heads, problem
+from mintmark.wire.http import Peer, Request, Response
+
+App = Callable[[Request], Response | Coroutine[Any, Any, Response]]
+"""What answers requests.
+
+A coroutine is started at once; only if it suspends does the rest of it run in a task. Until
+its first suspension it has no current task: `asyncio.timeout` works only after that. HEAD
+arrives as HEAD; the body of its answer is counted and left out.
+"""
+
+log = logging.getLogger("mintmark.server")
+
+_COALESCED_BYTES: Final = 64 * 1024
+_PIECE_BYTES: Final = 256 * 1024
+
+# What a connection is doing; from LINGERING on, nothing it receives is read any more.
+HANDSHAKE: Final = 0
+SERVING: Final = 1
+LINGERING: Final = 2
+CLOSING: Final = 3
+
+
+class Connections:
+    """The open connections of one listener, and what they share.
+
+    One sweep a second looks at every deadline: a timer per request would cost more than the
+    request.
+
+    Args:
+        app: answers the requests.
+        limits: see `Limits`.
+        clock: Unix seconds, for Date.
+        monotonic: seconds that never jump, for deadlines.
+        entropy: for request ids.
+        encoded_slash: see `target.parse`.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        limits: Limits,
+        clock: Clock,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        entropy: Callable[[int], bytes] = os.urandom,
+        encoded_slash: bool = False,
+    ) -> None:
+        self.app: Final = app
+        self.limits: Final = limits
+        self.entropy: Final = entropy
+        self.encoded_slash: Final = encoded_slash
+        self.tasks: Final[set[asyncio.Task[None]]] = set()
+        self.heads: Final = Heads(clock())
+        self.now = monotonic()
+        self.is_draining = False
+        self._clock: Final = clock
+        self._monotonic: Final = monotonic
+        self._open: Final[set[Connection]] = set()
+        self._per_address: Final[dict[str, int]] = {}
+        self._all_lost: asyncio.Event | None = None
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def admit(self, connection: Connection, address: str) -> bool:
+        """Take a new connection in, unless it is one too many."""
+        count = self._per_address.get(address, 0)
+        limits = self.limits
+        if len(self._open) >= limits.connections or count >= limits.connections_per_address:
+            log.warning("connection from %s refused: too many are open", address)
+            return False
+        if self.is_draining:
+            return False
+        self._per_address[address] = count + 1
+        self._open.add(connection)
+        return True
+
+    def remove(self, connection: Connection, address: str) -> None:
+        """Forget a connection that was lost."""
+        if connection not in self._open:
+            return
+        self._open.remove(connection)
+        self._per_address[address] -= 1
+        if not self._per_address[address]:
+            del self._per_address[address]
+        if self._all_lost is not None and not self._open:
+            self._all_lost.set()
+
+    def sweep(self) -> None:
+        """Bring date and time up to date, and end what is past its deadline."""
+        self.now = now = self._monotonic()
+        self.heads.date(self._clock())
+        for connection in [each for each in self._open if each.deadline < now]:
+            connection.expire()
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Close what is idle, let the rest finish, and abort what is left after the grace."""
+        self.is_draining = True
+        self._all_lost = asyncio.Event()
+        for connection in tuple(self._open):
+            connection.drain()
+        if self._open:
+            try:
+                await asyncio.wait_for(self._all_lost.wait(), grace_seconds)
+            except TimeoutError:
+                log.warning("%d connections aborted at the end of the grace", len(self._open))
+        for connection in tuple(self._open):
+            connection.abort()
+        for task in tuple(self.tasks):
+            task.cancel()
+        if self.tasks:
+            await asyncio.wait(self.tasks)
+
+
+@types.coroutine
+def _rest(started: Coroutine[Any, Any, Response], waits_for: Any) -> Generator[Any, Any, Response]:
+    """Run a coroutine on that was started by hand and is suspended on `waits_for`."""
+    try:
+        while True:
+            try:
+                value = yield waits_for
+            except BaseException as error:  # noqa: BLE001 - handed to the coroutine it is for
+                waits_for = started.throw(error)
+            else:
+                waits_for = started.send(value)
+    except StopIteration as stop:
+        return cast("Response", stop.value)
+
+
+class Connection(asyncio.Protocol):
+    """One connection, plain; `TLSConnection` puts the encryption below it.
+
+    Args:
+        shared: the listener's connections, limits and application.
+    """
+
+    __slots__ = (
+        "_address",
+        "_app",
+        "_is_blocked",
+        "_is_reading",
+        "_lingers",
+        "_out",
+        "_out_bytes",
+        "_queue",
+        "_reader",
+        "_seconds",
+        "_shared",
+        "_state",
+        "_step",
+        "_tail",
+        "_task",
+        "_transport",
+        "deadline",
+    )
+
+    def __init__(self, shared: Connections) -> None:
+        limits = shared.limits
+        self._shared = shared
+        self._app = shared.app
+        self._seconds = (limits.idle_seconds, limits.header_seconds, limits.body_seconds)
+        self._address = ""
+        self._transport: Any = None
+        self._reader: Any = None
+        self._state = SERVING
+        self._step = 1
+        self.deadline = shared.now + limits.header_seconds
+        # What waits for its turn: requests, and at most one refusal, which is the last.
+        self._queue: deque[tuple[Request | Response, int]] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._lingers = False
+        # What was answered and not yet handed to the transport.
+        self._out: list[bytes] = []
+        self._out_bytes = 0
+        self._tail: memoryview | None = None
+        self._is_blocked = False
+        self._is_reading = True
+
+    # What the transport calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection in, or turn it away."""
+        self._transport = transport
+        self._address = (transport.get_extra_info("peername") or ("",))[0]
+        if self._shared.admit(self, self._address):
+            self._begin()
+        else:
+            self._turn_away()
+
+    def data_received(self, data: bytes) -> None:
+        """Read what arrived, answer what is complete."""
+        if self._state is not SERVING:
+            return  # thrown away, see Limits.linger_seconds
+        reader = self._reader
+        try:
+            reader.feed(data)
+        except Refusal as refusal:
+            self._take(reader)
+            answer = problem(refusal.status, refusal.kind, refusal.detail)
+            self._queue.append((answer, CLOSE))
+        else:
+            self._take(reader)
+        self._proceed()
+
+    def eof_received(self) -> bool:
+        """Finish what was asked for before the client closed its half (RFC 9112 §9.6)."""
+        if self._state is not SERVING or not self._is_busy:
+            return False
+        self._reader.has_ended = True
+        return True
+
+    def pause_writing(self) -> None:
+        """Answer no further: the client does not read."""
+        self._is_blocked = True
+        self.deadline = self._shared.now + self._shared.limits.write_seconds
+
+    def resume_writing(self) -> None:
+        """Answer on."""
+        self._is_blocked = False
+        self._renew_deadline()
+        self._proceed()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget everything; an answer that is still being made is thrown away when made."""
+        del exc  # a reset is one way to leave
+        self._state = CLOSING
+        self._shared.remove(self, self._address)
+        self._queue.clear()
+        self._out.clear()
+        self._reader = self._tail = self._transport = None
+
+    # What the listener calls.
+
+    def expire(self) -> None:
+        """End what took too long."""
+        if self._task is not None:
+            return  # that is the application's time
+        if self._state is not SERVING or self._is_blocked or self._tail is not None:
+            self.abort()
+        elif self._reader.phase is NOTHING:
+            self._close()
+        else:
+            part = "header" if self._reader.phase is HEADER else "body"
+            seconds = self._seconds[self._reader.phase]
+            detail = f"the request's {part} did not arrive within {seconds:g} seconds"
+            self._reader.has_ended = True
+            self._queue.append((problem(408, Kind.MALFORMED, detail), CLOSE))
+            self._proceed()
+
+    def drain(self) -> None:
+        """Close if nothing is asked for; else the next answer says that it is the last."""
+        if self._state is HANDSHAKE:
+            self.abort()
+        elif self._state is SERVING and not self._is_busy and self._reader.phase is NOTHING:
+            self._close()
+
+    def abort(self) -> None:
+        """Drop the connection as it is."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # What TLS does in its own way.
+
+    def _begin(self) -> None:
+        """Start on a connection that was taken in."""
+        self._serve(Peer(self._address))
+
+    def _turn_away(self) -> None:
+        """Answer a connection that is one too many."""
+        answer = problem(503, Kind.UNAVAILABLE, "too many connections are open", retry_after=1)
+        self._transport.write(self._shared.heads.encode(answer, CLOSE) + answer.body)
+        self._close()
+
+    def _send(self, data: bytes | memoryview) -> None:
+        """Write octets of answers."""
+        self._transport.write(data)
+
+    # Reading.
+
+    def _serve(self, peer: Peer) -> None:
+        shared = self._shared
+        self._state = SERVING
+        self._reader = RequestReader(shared.limits, peer, encoded_slash=shared.encoded_slash)
+        self.deadline = shared.now + shared.limits.header_seconds
+
+    def _take(self, reader: RequestReader) -> None:
+        if reader.complete:
+            self._queue.extend(reader.complete)
+            reader.complete.clear()
+        if reader.steps != self._step:
+            self._step = reader.steps
+            if not self._is_blocked:
+                self._renew_deadline()
+
+    def _renew_deadline(self) -> None:
+        if self._state is SERVING:
+            self.deadline = self._shared.now + self._seconds[self._reader.phase]
+
+    # Answering.
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether something that was asked for is not yet handed to the transport."""
+        return self._task is not None or bool(self._queue) or self._tail is not None
+
+    def _proceed(self) -> None:
+        """Answer what can be answered now, and see what is left to do."""
+        queue = self._queue
+        while (
+            queue
+            and self._task is None
+            and not self._is_blocked
+            and self._tail is None
+            and self._state is SERVING
+        ):
+            item, after = queue.popleft()
+            if type(item) is Request:
+                self._handle(item, after)
+            else:
+                self._lingers = True
+                self._respond(cast("Response", item), after)
+        if self._out:
+            self._flush()
+        if self._tail is not None:
+            self._pour()
+        if self._state is SERVING:
+            self._rest_or_end()
+
+    def _rest_or_end(self) -> None:
+        if self._is_busy or self._is_blocked:
+            # Reading on while one request waits would only fill the queue; while none waits,
+            # it shows whether the client is still there.
+            self._read_on(not self._queue and not self._is_blocked)
+        elif self._reader.has_ended:
+            self._end()
+        else:
+            self._read_on(True)
+            reader = self._reader
+            if reader.expects_continue and reader.phase is BODY:
+                reader.expects_continue = False
+                self._send(CONTINUE)
+
+    def _read_on(self, reading: bool) -> None:  # noqa: FBT001 - is the state it sets
+        if reading is not self._is_reading:
+            self._is_reading = reading
+            if reading:
+                self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()
+
+    def _handle(self, request: Request, after: int) -> None:
+        """Ask the application; answer now, or when its coroutine ends."""
+        try:
+            answer = self._app(request)
+            if not isinstance(answer, Response):
+                started = answer
+                waits_for = started.send(None)
+                self._task = asyncio.get_running_loop().create_task(
+                    self._finish(_rest(started, waits_for), request, after)
+                )
+                self._shared.tasks.add(self._task)
+                return
+        except StopIteration as stop:
+            answer = stop.value
+        except Exception as error:  # noqa: BLE001 - design rule 10: a bad request never ends a process
+            answer, after = self._defect(request, error), CLOSE
+        self._answer(request, answer, after)
+
+    async def _finish(self, rest: Awaitable[Response], request: Request, after: int) -> None:
+        """Wait for the application's answer, in a task."""
+        task = self._task
+        try:
+            answer = await rest
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+        except Exception as error:  # noqa: BLE001 - design rule 10: a bad request never ends a process
+            answer, after = self._defect(request, error), CLOSE
+        finally:
+            self._shared.tasks.discard(cast("asyncio.Task[None]", task))
+            self._task = None
+        if self._state is SERVING:
+            self._renew_deadline()
+            self._answer(request, answer, after)
+            self._proceed()
+
+    def _defect(self, request: Request, error: Exception) -> Response:
+        """Log the exception that the application let fly; tell the client only where to look."""
+        request_id = self._shared.entropy(8).hex()
+        log.error(
+            "request %s failed: %s %s",
+            request_id,
+            request.method,
+            request.path,
+            exc_info=error,
+        )
+        detail = "the server has a defect; its log has the request under this id"
+        return problem(500, Kind.INTERNAL, detail, request_id=request_id)
+
+    def _answer(self, request: Request, answer: Response, after: int) -> None:
+        if self._shared.is_draining:
+            after = CLOSE
+        try:
+            self._respond(answer, after, with_body=request.method != "HEAD")
+        except Exception as error:  # noqa: BLE001 - what the application answered cannot be sent
+            self._respond(self._defect(request, error), CLOSE)
+
+    def _respond(self, answer: Response, after: int, *, with_body: bool = True) -> None:
+        if after is CLOSE or (self._reader.has_ended and not self._queue):
+            after = CLOSE
+            self._reader.has_ended = True
+            self._queue.clear()
+        head = self._shared.heads.encode(answer, after)
+        body = answer.body
+        if not body or not with_body or answer.status in (204, 304):
+            self._out.append(head)
+            return
+        self._out_bytes += len(body)
+        if self._out_bytes < _COALESCED_BYTES:
+            self._out.append(head + body)
+            return
+        self._out.append(head)
+        self._flush()
+        self._tail = memoryview(body)
+        self._pour()
+
+    def _flush(self) -> None:
+        out = self._out
+        data = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
+        self._out_bytes = 0
+        self._send(data)
+
+    def _pour(self) -> None:
+        """Write a large body piece by piece, as fast as the client reads it."""
+        while self._tail is not None and not self._is_blocked and self._state is SERVING:
+            piece, rest = self._tail[:_PIECE_BYTES], self._tail[_PIECE_BYTES:]
+            self._tail = rest if len(rest) else None
+            self._send(piece)
+
+    # Ending.
+
+    def _end(self) -> None:
+        """End after the last answer."""
+        if self._lingers:
+            self._linger()
+        else:
+            self._close()
+
+    def _linger(self) -> None:
+        """Throw away what still arrives, so that no reset overtakes the last answer."""
+        self._state = LINGERING
+        self.deadline = self._shared.now + self._shared.limits.linger_seconds
+        self._read_on(True)
+        self._transport.write_eof()
+
+    def _close(self) -> None:
+        """Close as soon as everything is written."""
+        self._state = CLOSING
+        self.deadline = self._shared.now + self._shared.limits.write_seconds
+        self._transport.close()

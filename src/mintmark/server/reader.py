@@ -1,0 +1,302 @@
+"""Requests out of octets: llhttp reads, this decides what is worth reading (RFC 9112).
+
+No I/O and no clock: octets go in, complete requests or one refusal come out. A message that
+two readers could frame differently is refused and nothing after it is read (RFC 9112 §11.2).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import httptools
+
+from mintmark.model.errors import Kind
+from mintmark.server import target
+from mintmark.server.limits import Limits
+from mintmark.server.responses import CLOSE, KEEP_ALIVE, PERSIST
+from mintmark.wire.http import Peer, Request
+
+# What is being read; see `RequestReader.phase`.
+NOTHING: Final = 0
+HEADER: Final = 1
+BODY: Final = 2
+
+_METHODS: Final = {
+    name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+}
+# Where there is a second one of these, two readers could each believe another.
+_SINGLE: Final = frozenset(
+    ("host", "content-length", "content-type", "authorization", "expect", "idempotency-key")
+)
+
+
+class Refusal(Exception):  # noqa: N818 - an answer on its way out of llhttp, not our Error
+    """The server itself says no to a request, and reads no further.
+
+    Args:
+        status: HTTP status.
+        kind: kind of the problem document.
+        detail: its sentence.
+    """
+
+    def __init__(self, status: int, kind: Kind, detail: str) -> None:
+        super().__init__(detail)
+        self.status: Final = status
+        self.kind: Final = kind
+        self.detail: Final = detail
+
+
+def _malformed(detail: str) -> Refusal:
+    return Refusal(400, Kind.MALFORMED, detail)
+
+
+class RequestReader:
+    """Reads the requests of one connection.
+
+    Args:
+        limits: sizes and counts.
+        peer: who sends; every request carries it.
+        encoded_slash: see `target.parse`.
+    """
+
+    __slots__ = (
+        "_body",
+        "_body_bytes",
+        "_encoded_slash",
+        "_field_bytes",
+        "_headers",
+        "_limits",
+        "_method",
+        "_minor",
+        "_parser",
+        "_path",
+        "_peer",
+        "_query",
+        "_unseen",
+        "_upgrade",
+        "_url",
+        "complete",
+        "expects_continue",
+        "has_ended",
+        "phase",
+        "steps",
+    )
+
+    def __init__(self, limits: Limits, peer: Peer, *, encoded_slash: bool) -> None:
+        self._limits = limits
+        self._peer = peer
+        self._encoded_slash = encoded_slash
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._method = self._path = self._query = ""
+        self._minor = 1
+        self._unseen = 0
+        self._upgrade = False
+        self.steps = 0
+        """Counts changes of `phase`, so that a deadline is set once for each."""
+        self.has_ended = False
+        """Whether the last request was read, or refused: nothing more is."""
+        self.complete: list[tuple[Request, int]] = []
+        """Requests read, in order, each with PERSIST, CLOSE or KEEP_ALIVE; taken by the caller."""
+        self._begin()
+
+    def _begin(self) -> None:
+        self.phase = NOTHING
+        self.steps += 1
+        self._url = b""
+        self._headers: dict[str, str] = {}
+        self._field_bytes = 0
+        self._body: bytes | bytearray = b""
+        self._body_bytes = 0
+        self.expects_continue = False
+
+    def feed(self, data: bytes) -> None:
+        """Read on.
+
+        Raises:
+            Refusal: what the limits or the grammar exclude; `complete` still has the requests
+                before it.
+        """
+        if self.has_ended:
+            return
+        try:
+            self._feed(data)
+            if self.phase is not NOTHING:
+                self._count_unseen(len(data))
+        except Refusal:
+            self.has_ended = True
+            raise
+
+    def _feed(self, data: bytes) -> None:
+        unread = memoryview(data)
+        try:
+            while True:
+                try:
+                    self._parser.feed_data(unread)
+                except httptools.HttpParserUpgrade as upgrade:
+                    unread = unread[upgrade.args[0] :]
+                    self._read_without_upgrade()
+                else:
+                    return
+        except httptools.HttpParserError as error:
+            if self.has_ended:
+                return  # data after the last request (RFC 9112 §9.6)
+            if isinstance(error, httptools.HttpParserCallbackError) and error.__context__:
+                raise error.__context__ from None
+            raise _malformed(f"this is not HTTP/1.1: {error}") from None
+
+    def _read_without_upgrade(self) -> None:
+        """Read a head again as if it had not asked for an upgrade (RFC 9110 §7.8).
+
+        llhttp takes what follows such a head for another protocol, even if it is a body.
+        """
+        lines = [f"{self._method} {self._url.decode('ascii')} HTTP/1.{self._minor}"]
+        lines += (f"{name}: {text}" for name, text in self._headers.items() if name != "upgrade")
+        self._upgrade = False
+        self._begin()
+        self._parser = httptools.HttpRequestParser(self)
+        self._parser.feed_data("\r\n".join((*lines, "", "")).encode("latin-1"))
+
+    def _count_unseen(self, size: int) -> None:
+        """Limit what llhttp keeps or skips without telling: half a field, chunk extensions."""
+        if self._unseen < 0:
+            self._unseen = 0  # this data began with something else; at most one read's worth
+            return
+        self._unseen += size
+        limits = self._limits
+        if self.phase is HEADER:
+            if self._unseen > limits.target_bytes + limits.header_bytes:
+                raise self._header_too_large()
+        elif self._unseen > limits.header_bytes + 8 * limits.body_bytes:
+            # A chunk of one octet takes six on the wire: more than that is not a body.
+            raise self._body_too_large()
+
+    # What llhttp calls.
+
+    def on_message_begin(self) -> None:
+        """The first octet of a request."""
+        if self.has_ended:
+            raise _malformed("nothing is read after the last request")
+        self.phase = HEADER
+        self.steps += 1
+        self._unseen = -1
+
+    def on_url(self, url: bytes) -> None:
+        """The request target, or a piece of it."""
+        self._url += url
+        if len(self._url) > self._limits.target_bytes:
+            detail = f"the request target is longer than {self._limits.target_bytes} octets"
+            raise Refusal(414, Kind.TOO_LARGE, detail)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header field, or a trailer field."""
+        self._field_bytes += len(name) + len(value) + 4
+        if self._field_bytes > self._limits.header_bytes:
+            raise self._header_too_large()
+        if self.phase is BODY:
+            return  # trailer fields may be discarded (RFC 9110 §6.5.1)
+        headers = self._headers
+        key = name.decode("ascii").lower()
+        text = value.decode("latin-1")
+        if key in headers:
+            if key in _SINGLE:
+                raise _malformed(f"the request has two {key} fields")
+            text = f"{headers[key]}, {text}"
+        elif len(headers) >= self._limits.header_count:
+            detail = f"the request has more than {self._limits.header_count} header fields"
+            raise Refusal(431, Kind.TOO_LARGE, detail)
+        headers[key] = text
+
+    def on_headers_complete(self) -> None:
+        """The empty line: decide whether the body is worth reading."""
+        method = _METHODS.get(self._parser.get_method())
+        if method is None:
+            allowed = ", ".join(_METHODS.values())
+            raise Refusal(501, Kind.MALFORMED, f"the method is not one of {allowed}")
+        self._method = method
+        headers = self._headers
+        self._check_version(headers)
+        try:
+            self._path, self._query = target.parse(self._url, encoded_slash=self._encoded_slash)
+        except ValueError as error:
+            raise _malformed(str(error)) from None
+        if "content-length" in headers or "transfer-encoding" in headers:
+            self._check_body(headers)
+        if "upgrade" in headers:
+            self._upgrade = self._parser.should_upgrade()
+        self.phase = BODY
+        self.steps += 1
+        self._unseen = -1
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the body."""
+        self._body_bytes += len(data)
+        if self._body_bytes > self._limits.body_bytes:
+            raise self._body_too_large()
+        if not self._body:
+            self._body = data
+            return
+        if isinstance(self._body, bytes):
+            self._body = bytearray(self._body)
+        self._body += data
+
+    def on_message_complete(self) -> None:
+        """A whole request."""
+        if self._upgrade:
+            return  # it is read again, see _without_upgrade
+        if len(self.complete) >= self._limits.pipelined:
+            self.has_ended = True
+            return
+        body = self._body
+        request = Request(
+            self._method,
+            self._path,
+            self._query,
+            self._headers,
+            body if isinstance(body, bytes) else bytes(body),
+            self._peer,
+        )
+        if not self._parser.should_keep_alive():
+            self.has_ended = True
+            self.complete.append((request, CLOSE))
+        else:
+            self.complete.append((request, PERSIST if self._minor else KEEP_ALIVE))
+        self._begin()
+
+    # What they decide by.
+
+    def _check_version(self, headers: dict[str, str]) -> None:
+        version = self._parser.get_http_version()
+        if version == "1.1":
+            self._minor = 1
+            if "host" not in headers:  # RFC 9112 §3.2
+                raise _malformed("the request has no Host field")
+        elif version == "1.0":
+            self._minor = 0
+            if "transfer-encoding" in headers:  # RFC 9112 §6.1
+                raise _malformed("an HTTP/1.0 request has a Transfer-Encoding")
+        else:
+            raise Refusal(505, Kind.MALFORMED, f"HTTP/{version} is not spoken here")
+
+    def _check_body(self, headers: dict[str, str]) -> None:
+        coding = headers.get("transfer-encoding")
+        if coding is not None:
+            if "content-length" in headers:  # RFC 9112 §6.3
+                raise _malformed("the request has both Transfer-Encoding and Content-Length")
+            if coding.lower() != "chunked":  # RFC 9112 §6.1
+                raise Refusal(501, Kind.MALFORMED, "the transfer coding is not chunked")
+        elif int(headers["content-length"]) > self._limits.body_bytes:
+            raise self._body_too_large()
+        expectation = headers.get("expect")
+        if expectation is not None and self._minor:
+            if expectation.lower() != "100-continue":  # RFC 9110 §10.1.1
+                raise Refusal(417, Kind.MALFORMED, "the expectation is not 100-continue")
+            self.expects_continue = True
+
+    def _header_too_large(self) -> Refusal:
+        limit = self._limits.header_bytes
+        detail = f"the request's header fields are larger than {limit} octets"
+        return Refusal(431, Kind.TOO_LARGE, detail)
+
+    def _body_too_large(self) -> Refusal:
+        limit = self._limits.body_bytes
+        return Refusal(413, Kind.TOO_LARGE, f"the request's body is larger than {limit} octets")

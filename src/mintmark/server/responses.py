@@ -1,0 +1,106 @@
+"""Responses as octets: one head, encoded once a second for all that look alike.
+
+RFC 9110 §6.6.1 wants a Date; it changes once a second, so everything before Content-Length is
+kept until the next one. Nothing here names the server or its version.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final
+
+from mintmark.model.errors import Kind
+from mintmark.wire.http import Response
+
+_STATUS_LINES: Final = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
+}
+# field-name, and field-content without leading or trailing blanks (RFC 9110 §5.1, §5.5).
+_HEADER: Final = re.compile(
+    r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+: (?![\t ])[\t\x20-\x7e\x80-\xff]+(?<![\t ])"
+).fullmatch
+_CONNECTION: Final = ("", "Connection: close\r\n", "Connection: keep-alive\r\n")
+_HEADS_KEPT: Final = 256
+
+# What happens to the connection after a response; an index into _CONNECTION.
+PERSIST: Final = 0  # HTTP/1.1 needs no word for it (RFC 9112 §9.3)
+CLOSE: Final = 1
+KEEP_ALIVE: Final = 2  # says so to an HTTP/1.0 client
+
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Heads:
+    """Encodes heads of responses, and remembers them until the date changes."""
+
+    __slots__ = ("_date", "_known")
+
+    def __init__(self, now: float) -> None:
+        self._known: dict[tuple[object, ...], bytes] = {}
+        self.date(now)
+
+    def date(self, now: float) -> None:
+        """Set the Date that responses carry, Unix seconds; call it once a second."""
+        self._date = formatdate(int(now), usegmt=True)
+        self._known.clear()
+
+    def encode(self, response: Response, connection: int) -> bytes:
+        """Return the head of `response`, with the empty line that ends it.
+
+        Args:
+            response: what the application answered.
+            connection: PERSIST, CLOSE or KEEP_ALIVE.
+
+        Raises:
+            ValueError: the status is not a final one that HTTP knows, or a header has octets
+                that would break the message (RFC 9110 §5.5).
+        """
+        key = (response.status, response.content_type, response.headers, connection)
+        known = self._known.get(key)
+        if known is None:
+            known = self._remember(key, response, connection)
+        if response.status == 204:  # no Content-Length (RFC 9110 §8.6)
+            return known
+        return b"%b%d\r\n\r\n" % (known, len(response.body))
+
+    def _remember(self, key: tuple[object, ...], response: Response, connection: int) -> bytes:
+        status_line = _STATUS_LINES.get(response.status)
+        if status_line is None or response.status < 200:
+            raise ValueError(f"status {response.status} is not a final HTTP status")
+        headers = response.headers
+        if response.content_type:
+            headers = (("Content-Type", response.content_type), *headers)
+        lines = [f"{name}: {value}" for name, value in headers]
+        for line in lines:
+            if not _HEADER(line):
+                raise ValueError(f"header {line!r} cannot be sent")
+        fields = "".join(f"{line}\r\n" for line in lines)
+        end = "\r\n" if response.status == 204 else "Content-Length: "
+        head = f"{status_line}Date: {self._date}\r\n{_CONNECTION[connection]}{fields}{end}"
+        if len(self._known) >= _HEADS_KEPT:
+            self._known.clear()
+        self._known[key] = encoded = head.encode("latin-1")
+        return encoded
+
+
+def problem(
+    status: int, kind: Kind, detail: str, *, request_id: str = "", retry_after: int | None = None
+) -> Response:
+    """Return a problem document (RFC 9457) for what the server itself refuses."""
+    members: dict[str, object] = {
+        "type": f"urn:mintmark:error:{kind.value}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    }
+    if request_id:
+        members["request_id"] = request_id
+    return Response(
+        status,
+        json.dumps(members).encode(),
+        "application/problem+json",
+        () if retry_after is None else (("Retry-After", str(retry_after)),),
+    )
