@@ -39,7 +39,7 @@ async def publish(
     this_update = max(now, latest.this_update if latest else 0)
     # RFC 5280 §3.3: an entry stays until one CRL after the certificate's end.
     not_after_from = latest.this_update if latest else 0
-    content = CRLContent(number, this_update, this_update + lifetime)
+    content = CRLContent(number, this_update, this_update + lifetime, number - 1)
 
     def build() -> tuple[bytes, int]:
         entries = list(authority.store.crl_entries(issuing.issuer.id, not_after_from))

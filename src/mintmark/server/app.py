@@ -1,0 +1,200 @@
+"""One running server process: every part made, connected, started and stopped here."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Final
+
+import uvloop
+
+from mintmark.model.errors import Error
+from mintmark.model.time import Clock
+from mintmark.protocol.ocsp.endpoint import OCSPEndpoint
+from mintmark.protocol.repository.routes import Repository
+from mintmark.protocol.rest.api import RestAPI
+from mintmark.publication.ocsp import Responder
+from mintmark.publication.publisher import PublicationSettings, Publisher
+from mintmark.server import compose, workers
+from mintmark.server.compose import Opened, open_authority
+from mintmark.server.connection import App
+from mintmark.server.directory import Directory
+from mintmark.server.limits import Limits
+from mintmark.server.listener import Endpoint, bind, check_free, serve
+from mintmark.server.local import publish_root_crl
+from mintmark.server.settings import Settings
+from mintmark.server.tls import ServerTLS
+from mintmark.server.upkeep import Upkeep, tls_settings
+from mintmark.wire.http import Request, Response
+
+log = logging.getLogger(__name__)
+
+# Start-up leaves some 10^5 objects that live for ever; an act leaves few and none in cycles.
+GC_THRESHOLD: Final = 50_000
+
+
+def run(
+    directory: Directory,
+    settings: Settings,
+    passphrase: bytes,
+    *,
+    ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve until a signal says to stop, in as many processes as configured.
+
+    Args:
+        directory: the authority's files.
+        settings: its configuration.
+        passphrase: of its CA keys.
+        ready: called once, when connections are accepted.
+
+    Raises:
+        Error: CONFIGURATION or UNAVAILABLE, when it cannot start.
+    """
+    for host in settings.server.listen:
+        for port in (settings.server.https_port, settings.server.http_port):
+            check_free(host, port)
+
+    def work(started: Callable[[], None], reload: workers.Reload) -> None:
+        uvloop.run(process(directory, settings, passphrase, started=started, reload=reload))
+
+    workers.run(settings.server.workers, work, ready=ready)
+
+
+async def process(
+    directory: Directory,
+    settings: Settings,
+    passphrase: bytes,
+    *,
+    started: Callable[[], None] = lambda: None,
+    clock: Clock = time.time,
+    stopping: asyncio.Event | None = None,
+) -> None:
+    """Serve in this process until `stopping` is set or a signal comes.
+
+    Args:
+        directory: the authority's files.
+        settings: its configuration.
+        passphrase: of its CA keys.
+        started: called when connections are accepted.
+        clock: Unix seconds.
+        stopping: ends the server; SIGTERM and SIGINT set it.
+
+    Raises:
+        Error: as `run`.
+    """
+    stopping = stopping or asyncio.Event()
+    async with open_authority(directory, settings, passphrase, clock=clock) as opened:
+        await publish_root_crl(opened, passphrase)
+        responder = await Responder.start(opened.authority, settings.issuer.ocsp_lifetime)
+        tls = ServerTLS(tls_settings(opened))
+        publisher = Publisher(
+            opened.authority,
+            opened.checkpoint_key,
+            PublicationSettings(settings.issuer.crl_lifetime),
+        )
+        await publisher.turn()  # a new authority has a CRL before its first client
+        _handle_signals(opened, tls, stopping)
+        _quiet_collector()
+        tasks = [
+            asyncio.create_task(each)
+            for each in (publisher.run(), responder.run(), Upkeep(opened, tls).run())
+        ]
+        try:
+            await serve(
+                _endpoints(opened, responder, tls), clock, stopping, ready=started
+            )
+        finally:
+            await _cancel(tasks)
+
+
+def https_app(api: RestAPI, repository: Repository) -> App:
+    """Return what answers on the HTTPS port: the API, and what the plain port has."""
+
+    def answer(request: Request) -> Response | Coroutine[Any, Any, Response]:
+        if request.path.startswith("/api/"):
+            return api.handle(request)
+        return repository.handle(request)
+
+    return answer
+
+
+def http_app(ocsp: OCSPEndpoint, repository: Repository) -> App:
+    """Return what answers on the plain port: OCSP, CRLs, issuers, health."""
+
+    def answer(request: Request) -> Response | Coroutine[Any, Any, Response]:
+        if request.path.startswith("/ocsp"):
+            return ocsp.handle(request)
+        return repository.handle(request)
+
+    return answer
+
+
+def _endpoints(opened: Opened, responder: Responder, tls: ServerTLS) -> list[Endpoint]:
+    server = opened.settings.server
+    repository = Repository(opened.authority)
+    api = https_app(RestAPI(opened.authority), repository)
+    plain = http_app(OCSPEndpoint(responder), repository)
+    limits = Limits(
+        connections=server.limits.connections,
+        connections_per_address=server.limits.connections_per_address,
+        header_bytes=server.limits.header_bytes,
+        body_bytes=server.limits.body_bytes,
+        header_seconds=server.limits.header_timeout,
+        body_seconds=server.limits.body_timeout,
+        idle_seconds=server.limits.idle_timeout,
+    )
+    shared = server.workers > 1
+    endpoints = []
+    for host in server.listen:
+        secure = bind(host, server.https_port, shared=shared)
+        endpoints.append(Endpoint(secure, api, tls=tls, limits=limits))
+        # Base64 in the path of OCSP over GET has slashes (RFC 6960 appendix A.1).
+        public = bind(host, server.http_port, shared=shared)
+        endpoints.append(Endpoint(public, plain, limits=limits, encoded_slash=True))
+    return endpoints
+
+
+def _handle_signals(opened: Opened, tls: ServerTLS, stopping: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, reload, opened, tls)
+
+
+def reload(opened: Opened, tls: ServerTLS) -> None:
+    """Take up whitelist, profiles, limits and the server's certificate from their files.
+
+    What is wrong is logged, and everything stays as it was. Addresses, ports, storage and
+    workers need a restart.
+    """
+    try:
+        settings = opened.directory.settings()
+        policy = compose.policy(settings, opened.authority.issuers)
+        tls.reload(tls_settings(opened))
+    except Error as error:
+        log.error("the configuration was not taken up: %s", error.detail)  # noqa: TRY400 - the sentence says it all
+        return
+    opened.authority.policy = policy
+    opened.authority.limits = compose.limits(settings)
+    log.info("the configuration was taken up (process %d)", os.getpid())
+
+
+def _quiet_collector() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 50, 50)
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with suppress(asyncio.CancelledError):
+            await task

@@ -1,0 +1,97 @@
+"""Upkeep: the server's own certificates renew themselves, without dropping a connection.
+
+Two thirds of its life spent, a certificate is issued again with a new key. Several processes
+share the files: a lease lets one of them renew, and all of them watch the files and take up
+what changed, whoever changed it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from mintmark.model.errors import Error
+from mintmark.server.compose import Opened
+from mintmark.server.directory import KeyFiles
+from mintmark.server.local import write_own
+from mintmark.server.own import OwnCertificate, admin_certificate, server_certificate
+from mintmark.server.tls import ServerTLS, TLSSettings
+from mintmark.wire import certificate as wire_certificate
+
+log = logging.getLogger(__name__)
+
+PERIOD: Final = 10.0  # seconds between looks at the files
+LEASE: Final = 60  # seconds
+
+
+def tls_settings(opened: Opened) -> TLSSettings:
+    """Return what the HTTPS port shows, and whose client certificates it believes."""
+    issuers = opened.authority.issuers
+    anchors = dict.fromkeys(der for issuer in issuers for der in (issuer.der, issuer.root))
+    server = opened.directory.server
+    return TLSSettings(server.fullchain, server.key, tuple(anchors))
+
+
+class Upkeep:
+    """Keeps own certificates fresh for one process.
+
+    Args:
+        opened: the authority.
+        tls: what the HTTPS port uses.
+    """
+
+    def __init__(self, opened: Opened, tls: ServerTLS) -> None:
+        self._opened = opened
+        self._tls = tls
+        self._holder = secrets.token_hex(8)
+        self._seen = self._stamp()
+
+    async def run(self, sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep) -> None:
+        """Look after the certificates until cancelled; what fails is tried again."""
+        while True:
+            try:
+                await self.turn()
+            except Error as error:
+                log.warning("own certificates: %s", error.detail)
+            except Exception:
+                log.exception("own certificates could not be looked after")
+            await sleep(PERIOD)
+
+    async def turn(self) -> None:
+        """Renew what is due, and take up what changed."""
+        directory, authority = self._opened.directory, self._opened.authority
+        if self._due(directory.server):
+            await self._renew(
+                directory.server, lambda: server_certificate(authority, self._opened.settings)
+            )
+        if self._due(directory.admin):
+            await self._renew(directory.admin, lambda: admin_certificate(authority))
+        stamp = self._stamp()
+        if stamp != self._seen:
+            self._tls.reload(tls_settings(self._opened))
+            self._seen = stamp
+            log.info("the server's certificate was taken up from its files")
+
+    async def _renew(self, files: KeyFiles, issue: Callable[[], Awaitable[OwnCertificate]]) -> None:
+        authority = self._opened.authority
+        held = await authority.store.lease(
+            f"own:{files.path.name}", self._holder, LEASE, authority.clock()
+        )
+        if held and self._due(files):
+            write_own(files, self._opened, await issue())
+            log.info("certificate '%s' was renewed", files.certificate)
+
+    def _due(self, files: KeyFiles) -> bool:
+        """Whether two thirds of a certificate's life are over."""
+        parsed = wire_certificate.parse(files.certificate_der())
+        lifetime = parsed.not_after - parsed.not_before
+        return self._opened.authority.clock() > parsed.not_before + lifetime * 2 // 3
+
+    def _stamp(self) -> tuple[int, int]:
+        """Return what changes when the server's key or certificate is replaced."""
+        server = self._opened.directory.server
+        return os.stat(server.key).st_ino, os.stat(server.fullchain).st_ino
