@@ -194,5 +194,10 @@ class Store(Protocol):
     def all_audit(self) -> AsyncIterator[StoredAudit]:
         """Yield every audit record by id, for verification."""
 
+    async def certificate_digests(
+        self, *, after: int, limit: int
+    ) -> list[tuple[int, bytes, bytes]]:
+        """Return (sequence, serial, SHA-256 of the DER) above sequence `after`, oldest first."""
+
     async def count(self) -> dict[str, int]:
         """Return how many certificates, revocations, audit records and tokens there are."""

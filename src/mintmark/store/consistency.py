@@ -1,0 +1,110 @@
+"""Do the certificates and the audit log tell the same story? Asked of either database.
+
+A certificate and its record are one commit, so both streams run in nearly the same order and
+what waits for its other half stays small, however long they are.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from typing import Final
+
+from mintmark.model.errors import Error
+from mintmark.store import leaf as leaves
+from mintmark.store.interface import Store
+from mintmark.wire.certificate import serial_of
+
+_ROWS: Final = 1000
+_NAMED: Final = 20
+
+
+class Match:
+    """Pairs issuance records with certificate rows as both stream by.
+
+    Args:
+        store: whose certificates are read.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._after = 0
+        self._rows: dict[bytes, tuple[int, bytes]] = {}
+        self._records: dict[bytes, tuple[int, bytes]] = {}
+        self.differing: list[tuple[int, bytes]] = []
+
+    def record(self, id_: int, leaf: leaves.Leaf) -> None:
+        """Take in a record; those that issued nothing are passed over."""
+        if not leaf.certificate_sha256:
+            return
+        serial, digest = bytes.fromhex(leaf.certificate), b64decode(leaf.certificate_sha256)
+        row = self._rows.pop(serial, None)
+        if row is None:
+            self._records[serial] = (id_, digest)
+        elif row[1] != digest:
+            self.differing.append((id_, serial))
+
+    async def read_rows(self, *, to_the_end: bool = False) -> None:
+        """Read certificates until every record so far has its row, or there are no more."""
+        while self._records or to_the_end:
+            rows = await self._store.certificate_digests(after=self._after, limit=_ROWS)
+            for sequence, serial, digest in rows:
+                record = self._records.pop(serial, None)
+                if record is None:
+                    self._rows[serial] = (sequence, digest)
+                elif record[1] != digest:
+                    self.differing.append((record[0], serial))
+            if not rows:
+                return
+            self._after = rows[-1][0]
+
+    @property
+    def position(self) -> int:
+        """Sequence of the last certificate read."""
+        return self._after
+
+    def without_row(self) -> list[tuple[int, bytes]]:
+        """Return (record id, serial) of issuances whose certificate is not there."""
+        return [(id_, serial) for serial, (id_, _) in self._records.items()]
+
+    def without_record(self, up_to: int) -> list[bytes]:
+        """Return serials of certificates up to a sequence that no record speaks of."""
+        return [serial for serial, (sequence, _) in self._rows.items() if sequence <= up_to]
+
+
+async def unrecorded(store: Store) -> list[str]:
+    """Return where certificates and audit records disagree, as sentences."""
+    match = Match(store)
+    found: list[str] = []
+    # Certificates first: whatever is read here has its record by now.
+    await match.read_rows(to_the_end=True)
+    up_to = match.position
+    async for record in store.all_audit():
+        try:
+            match.record(record.id, leaves.decode(record.leaf))
+        except ValueError:
+            found.append(f"audit record {record.id} cannot be read")
+    await match.read_rows()
+    found += [
+        f"certificate 'cert_{serial.hex()}' has no audit record"
+        for serial in match.without_record(up_to)
+    ]
+    found += [
+        f"certificate 'cert_{serial.hex()}' of audit record {id_} is not in the database"
+        for id_, serial in match.without_row()
+    ]
+    found += [
+        f"certificate 'cert_{serial.hex()}' is not the one that audit record {id_} speaks of"
+        for id_, serial in match.differing
+    ]
+    return found[:_NAMED]
+
+
+def unreadable(serial: bytes, der: bytes) -> list[str]:
+    """Return what is wrong with a stored certificate by itself, as sentences."""
+    try:
+        found = serial_of(der)
+    except Error:
+        return [f"certificate 'cert_{serial.hex()}' cannot be read"]
+    if int.from_bytes(found, "big") != int.from_bytes(serial, "big"):
+        return [f"certificate 'cert_{serial.hex()}' is stored under another serial"]
+    return []

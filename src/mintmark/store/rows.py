@@ -1,0 +1,155 @@
+"""Rows as values and back, the same for both databases."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any, Final
+
+import msgspec
+
+from mintmark.model.act import Act, Token
+from mintmark.model.audit import Checkpoint
+from mintmark.model.certificate import Certificate, Reason, Revocation, StoredCertificate
+from mintmark.model.errors import Error, Kind
+from mintmark.model.identifiers import Identifier, IdentifierType
+from mintmark.model.issuer import Issuer
+from mintmark.wire import certificate as wire_certificate
+from mintmark.wire import der
+
+HASH_OCTETS: Final = 32
+_json = msgspec.json.encode
+_metadata = msgspec.json.Decoder(dict[str, str]).decode
+_pairs = msgspec.json.Decoder(list[tuple[str, str]]).decode
+_texts = msgspec.json.Decoder(tuple[str, ...]).decode
+_ranges = msgspec.json.Decoder(tuple[tuple[int, int], ...]).decode
+
+
+def refuse_unstorable(act: Act) -> None:
+    """Refuse texts that a database cannot keep, before they can fail a whole batch.
+
+    Raises:
+        Error: MALFORMED.
+    """
+    certificate = act.certificate
+    if certificate is None and act.token is None:
+        return
+    texts = [act.audit.service]
+    if certificate is not None:
+        texts += (certificate.service, certificate.profile, certificate.common_name)
+    if act.token is not None:
+        texts.append(act.token.service)
+    for text in texts:
+        if "\0" in text or not text.isprintable():
+            raise Error(Kind.MALFORMED, f"{text!r} has characters that cannot be stored")
+
+
+def names(certificate: Certificate) -> set[str]:
+    """Return the names under which a certificate is found."""
+    found = {identifier.value for identifier in certificate.identifiers}
+    if certificate.common_name:
+        found.add(certificate.common_name)
+    return found
+
+
+def metadata_text(certificate: Certificate) -> str | None:
+    """Return the metadata as JSON, None when there is none."""
+    return _json(certificate.metadata).decode() if certificate.metadata else None
+
+
+def stored_certificate(row: tuple[Any, ...]) -> StoredCertificate:
+    """Return a certificate with its fate from one row.
+
+    Columns: id, serial, issuer, service, profile, replaces, metadata, der, replaced_by, and
+    revoked_at, reason, not_after of its revocation.
+    """
+    sequence, serial, issuer_id, service, profile, replaces, metadata, octets = row[:8]
+    parsed = wire_certificate.parse(octets)
+    certificate = Certificate(
+        serial=serial,
+        issuer=issuer_id,
+        service=service,
+        profile=profile,
+        common_name=parsed.common_name,
+        identifiers=parsed.identifiers,
+        not_before=parsed.not_before,
+        not_after=parsed.not_after,
+        der=octets,
+        spki_sha256=sha256(parsed.spki).digest(),
+        replaces=replaces,
+        metadata=_metadata(metadata) if metadata else None,
+    )
+    replaced_by, revoked_at, reason, not_after = row[8:12]
+    fate = None
+    if revoked_at is not None:
+        fate = Revocation(serial, issuer_id, revoked_at, Reason(reason), not_after)
+    return StoredCertificate(certificate, fate, sequence, replaced_by)
+
+
+def issuer_row(issuer: Issuer) -> tuple[Any, ...]:
+    """Return (issuer, name, der, chain, root, spki_sha256, not_before, not_after, active)."""
+    return (
+        issuer.id,
+        issuer.name,
+        issuer.der,
+        b"".join(issuer.chain),
+        issuer.root,
+        issuer.spki_sha256,
+        issuer.not_before,
+        issuer.not_after,
+        issuer.active,
+    )
+
+
+def issuer(row: tuple[Any, ...]) -> Issuer:
+    """Return an issuer from the columns of `issuer_row`."""
+    chain = row[3]
+    certificates = tuple(
+        chain[start:end] for _, start, _, end in der.children(chain, 0, len(chain))
+    )
+    return Issuer(row[0], row[1], row[2], certificates, *row[4:8], active=bool(row[8]))
+
+
+def token_row(token: Token) -> tuple[Any, ...]:
+    """Return (sha256, service, identifiers, profiles, expires_at)."""
+    identifiers = _json([(name.type.value, name.value) for name in token.identifiers]).decode()
+    profiles = _json(token.profiles).decode()
+    return token.sha256, token.service, identifiers, profiles, token.expires_at
+
+
+def token(row: tuple[Any, ...]) -> Token:
+    """Return a token from the columns of `token_row`."""
+    identifiers = tuple(Identifier(IdentifierType(kind), value) for kind, value in _pairs(row[2]))
+    return Token(row[0], row[1], identifiers, _texts(row[3]), row[4])
+
+
+def checkpoint_row(checkpoint: Checkpoint) -> tuple[Any, ...]:
+    """Return (sequence, tree_size, root, frontier, ranges, note, time)."""
+    return (
+        checkpoint.sequence,
+        checkpoint.tree_size,
+        checkpoint.root,
+        b"".join(checkpoint.frontier),
+        _json(checkpoint.ranges).decode(),
+        checkpoint.note,
+        checkpoint.time,
+    )
+
+
+def checkpoint(row: tuple[Any, ...]) -> Checkpoint:
+    """Return a checkpoint from the columns of `checkpoint_row`."""
+    octets = row[3]
+    frontier = tuple(
+        octets[start : start + HASH_OCTETS] for start in range(0, len(octets), HASH_OCTETS)
+    )
+    return Checkpoint(row[0], row[1], row[2], frontier, _ranges(row[4]), row[5], row[6])
+
+
+def as_ranges(ids: list[int]) -> tuple[tuple[int, int], ...]:
+    """Return rising ids as inclusive ranges."""
+    ranges: list[tuple[int, int]] = []
+    for id_ in ids:
+        if ranges and id_ == ranges[-1][1] + 1:
+            ranges[-1] = (ranges[-1][0], id_)
+        else:
+            ranges.append((id_, id_))
+    return tuple(ranges)

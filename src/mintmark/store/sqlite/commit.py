@@ -1,0 +1,215 @@
+"""Group commit on SQLite: the acts of one batch in one transaction.
+
+The facts are read, every act is decided, and what was admitted is written with one statement a
+table. All of it happens between BEGIN IMMEDIATE and COMMIT, so no other process comes between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import apsw
+
+from mintmark.model.act import Act
+from mintmark.model.errors import Error, Kind
+from mintmark.model.time import DAY
+from mintmark.store.conditions import Conditions, Held
+from mintmark.store.rows import metadata_text, names, token_row
+from mintmark.store.sqlite.connection import transaction
+from mintmark.wire.crl import entry
+
+# Still counted: not expired, not revoked, not replaced. The day of `now` is counted one by one.
+_HOLDINGS: Final = """
+SELECT (SELECT coalesce(sum(active), 0) FROM holdings WHERE service = :service AND day > :day)
+     + (SELECT count(*) FROM certificates c
+        WHERE service = :service AND not_after / 86400 = :day AND not_after >= :now
+        AND NOT EXISTS (SELECT 1 FROM revocations WHERE certificate = c.id)
+        AND NOT EXISTS (SELECT 1 FROM certificates r WHERE r.replaces = c.serial))
+"""
+_HELD: Final = """
+SELECT service, not_after,
+       NOT EXISTS (SELECT 1 FROM revocations WHERE certificate = c.id)
+       AND NOT EXISTS (SELECT 1 FROM certificates r WHERE r.replaces = c.serial)
+FROM certificates c WHERE serial = ?
+"""
+
+
+def read_conditions(connection: apsw.Connection, conditions: Conditions) -> None:
+    """Fill in the facts that the acts of a batch depend on."""
+    one = connection.execute
+    for key in conditions.arrivals:
+        conditions.arrivals[key] = one("SELECT arrival FROM rates WHERE key = ?", (key,)).get or 0
+    for service in conditions.holdings:
+        conditions.holdings[service] = one(
+            _HOLDINGS,
+            {
+                "service": service,
+                "day": int(conditions.now) // DAY,
+                "now": int(conditions.now),
+            },
+        ).get
+    for serial in conditions.held:
+        row = one(_HELD, (serial,)).get
+        conditions.held[serial] = Held(row[0], row[1], active=bool(row[2])) if row else None
+    for serial in conditions.revoked:
+        found = one("SELECT 1 FROM revocations WHERE serial = ?", (serial,)).get
+        conditions.revoked[serial] = found is not None
+    for token in conditions.tokens:
+        conditions.tokens[token] = one(
+            "SELECT expires_at FROM tokens WHERE sha256 = ?", (token,)
+        ).get
+    for key_sha256 in conditions.remembered:
+        found = one("SELECT 1 FROM idempotency WHERE key_sha256 = ?", (key_sha256,)).get
+        conditions.remembered[key_sha256] = found is not None
+
+
+class Issuers:
+    """Row numbers of issuers, by id; they never change."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[str, int] = {}
+
+    def number(self, connection: apsw.Connection, issuer: str) -> int:
+        """Return the row number.
+
+        Raises:
+            Error: INTERNAL when the issuer was never added.
+        """
+        number = self._known.get(issuer)
+        if number is None:
+            number = connection.execute("SELECT id FROM issuers WHERE issuer = ?", (issuer,)).get
+            if number is None:
+                raise Error(Kind.INTERNAL, f"issuer '{issuer}' is not in the store")
+            self._known[issuer] = number
+        return number
+
+
+def write(
+    connection: apsw.Connection,
+    batch: Sequence[tuple[Act, bytes]],
+    issuers: Issuers,
+    now: float,
+) -> list[Error | None]:
+    """Commit a batch of acts with their leaves; return each act's refusal or None.
+
+    Raises:
+        Error: INTERNAL when an act names an issuer that is not there.
+        apsw.Error: nothing of the batch is stored.
+    """
+    conditions = Conditions((act for act, _ in batch), now)
+    with transaction(connection):
+        read_conditions(connection, conditions)
+        refusals = [conditions.admit(act) for act, _ in batch]
+        admitted = [pair for pair, refusal in zip(batch, refusals, strict=True) if not refusal]
+        if admitted:
+            _write_certificates(connection, admitted, issuers)
+            _write_revocations(connection, admitted, issuers)
+            _write_rest(connection, [act for act, _ in admitted])
+            _write_audit(connection, [leaf for _, leaf in admitted])
+        _write_conditions(connection, conditions)
+    return refusals
+
+
+def _write_certificates(
+    connection: apsw.Connection, admitted: Sequence[tuple[Act, bytes]], issuers: Issuers
+) -> None:
+    rows: list[tuple[Any, ...]] = []
+    found_by: list[tuple[str, int]] = []
+    number = None
+    for act, _ in admitted:
+        certificate = act.certificate
+        if certificate is None:
+            continue
+        if number is None:
+            number = connection.execute("SELECT coalesce(max(id), 0) FROM certificates").get
+        number += 1
+        rows.append(
+            (
+                number,
+                certificate.serial,
+                issuers.number(connection, certificate.issuer),
+                certificate.service,
+                certificate.profile,
+                certificate.not_after,
+                certificate.replaces,
+                metadata_text(certificate),
+                certificate.der,
+            )
+        )
+        found_by += [(name, number) for name in names(certificate)]
+    if rows:
+        connection.executemany("INSERT INTO certificates VALUES (?,?,?,?,?,?,?,?,?)", rows)
+        connection.executemany("INSERT INTO certificate_names VALUES (?,?)", found_by)
+
+
+def _write_revocations(
+    connection: apsw.Connection, admitted: Sequence[tuple[Act, bytes]], issuers: Issuers
+) -> None:
+    rows = [
+        (
+            revocation.serial,
+            issuers.number(connection, revocation.issuer),
+            revocation.serial,
+            revocation.revoked_at,
+            revocation.reason.value,
+            revocation.not_after,
+            entry(revocation.serial, revocation.revoked_at, revocation.reason),
+        )
+        for act, _ in admitted
+        for revocation in act.revocations
+    ]
+    if rows:
+        connection.executemany(
+            "INSERT INTO revocations"
+            " VALUES (?, ?, (SELECT id FROM certificates WHERE serial = ?), ?, ?, ?, ?)",
+            rows,
+        )
+
+
+def _write_rest(connection: apsw.Connection, acts: Sequence[Act]) -> None:
+    blocked = [(act.blocked_key,) for act in acts if act.blocked_key is not None]
+    if blocked:
+        connection.executemany("INSERT OR IGNORE INTO blocked_keys VALUES (?)", blocked)
+    tokens = [token_row(act.token) for act in acts if act.token is not None]
+    if tokens:
+        connection.executemany("INSERT INTO tokens VALUES (?, ?, ?, ?, ?)", tokens)
+    burned = [(act.burns_token,) for act in acts if act.burns_token is not None]
+    if burned:
+        connection.executemany("DELETE FROM tokens WHERE sha256 = ?", burned)
+    remembered = [
+        (
+            act.idempotency.key_sha256,
+            act.idempotency.request_sha256,
+            act.certificate.serial if act.certificate else b"",
+            act.idempotency.expires_at,
+        )
+        for act in acts
+        if act.idempotency is not None
+    ]
+    if remembered:
+        connection.executemany("INSERT INTO idempotency VALUES (?, ?, ?, ?)", remembered)
+
+
+def _write_audit(connection: apsw.Connection, leaves: Sequence[bytes]) -> None:
+    # Record ids have no gaps: they are taken under the write lock, in commit order.
+    first = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM audit").get
+    connection.executemany("INSERT INTO audit VALUES (?, ?)", list(enumerate(leaves, first)))
+
+
+def _write_conditions(connection: apsw.Connection, conditions: Conditions) -> None:
+    if conditions.moved:
+        connection.executemany(
+            "INSERT INTO rates VALUES (?, ?)"
+            " ON CONFLICT (key) DO UPDATE SET arrival = excluded.arrival",
+            [(key, conditions.arrivals[key]) for key in conditions.moved],
+        )
+    changes = [(*key, by) for key, by in conditions.changes.items() if by]
+    if changes:
+        connection.executemany(
+            "INSERT INTO holdings VALUES (?, ?, ?)"
+            " ON CONFLICT (service, day) DO UPDATE SET active = active + excluded.active",
+            changes,
+        )

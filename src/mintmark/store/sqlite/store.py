@@ -1,0 +1,303 @@
+"""`Store` on SQLite; see `mintmark.store.interface` for what each method promises.
+
+Reads of one row happen in the loop: they take a few microseconds and never suspend. Lists and
+scans run in a thread with a connection of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import apsw
+
+from mintmark.model.act import Act, IdempotentAnswer, Token
+from mintmark.model.audit import Checkpoint, StoredAudit
+from mintmark.model.certificate import Reason, Revocation, Status, StoredCertificate
+from mintmark.model.errors import Error, Kind
+from mintmark.model.issuer import Issuer
+from mintmark.model.time import Clock
+from mintmark.store import leaf as leaves
+from mintmark.store import rows
+from mintmark.store.interface import CertificateFilter, CertificateStatus, StoredCRL
+from mintmark.store.sqlite import audit, listing, publication
+from mintmark.store.consistency import unrecorded
+from mintmark.store.sqlite.check import check, count, digests, tidy
+from mintmark.store.sqlite.connection import (
+    Handle,
+    connect,
+    explain,
+    migrate,
+    transaction,
+    unavailable,
+)
+from mintmark.store.sqlite.writer import INLINE_SECONDS, Writer, sync_seconds
+
+T = TypeVar("T")
+_PAGE: Final = 1000
+
+
+class SQLiteStore:
+    """What the CA remembers, in one SQLite file.
+
+    Args:
+        path: of the file; it is made at `open` if there is none.
+        clock: Unix seconds, for rate limits.
+        threaded: whether commits leave the loop; None measures the disk at `open`.
+    """
+
+    def __init__(self, path: str | Path, clock: Clock, *, threaded: bool | None = None) -> None:
+        self._path = Path(path)
+        self._clock = clock
+        self._threaded = threaded
+        self._reader = Handle(self._path)
+        self._scanner = Handle(self._path)
+        self._scans: ThreadPoolExecutor | None = None
+        self._writer: Writer | None = None
+        self._sync_seconds = 0.0
+
+    @property
+    def sync_seconds(self) -> float:
+        """What a durable write cost at `open`, in seconds."""
+        return self._sync_seconds
+
+    async def open(self) -> None:
+        """Open the file, make or migrate its schema, measure the disk."""
+        await self.migrate()
+        self._sync_seconds = sync_seconds(self._path.parent)
+        threaded = self._threaded
+        if threaded is None:
+            threaded = self._sync_seconds > INLINE_SECONDS
+        self._scans = ThreadPoolExecutor(1, "store-scan")
+        handle = Handle(self._path) if threaded else self._reader
+        self._writer = Writer(handle, self._clock, threaded=threaded)
+
+    async def close(self) -> None:
+        """Finish pending commits and close the file."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await writer.close()
+        scans, self._scans = self._scans, None
+        if scans is not None:
+            await asyncio.to_thread(scans.shutdown)
+        self._scanner.drop()
+        self._reader.drop()
+
+    async def migrate(self) -> list[str]:
+        """Bring the schema up to date; return the names of the migrations applied."""
+        try:
+            connection = connect(self._path, create=True)
+            try:
+                return migrate(connection, self._clock)
+            finally:
+                connection.close()
+        except apsw.Error as error:
+            raise explain(error) from error
+
+    async def check(self) -> list[str]:
+        """Return what is wrong with the database, as sentences."""
+        return await self._scan(check) + await unrecorded(self)
+
+    async def commit(self, act: Act) -> None:
+        """Make the act durable."""
+        rows.refuse_unstorable(act)
+        await self._open_writer().put(act, leaves.encode(act))
+
+    async def certificate(self, serial: bytes) -> StoredCertificate | None:
+        """Return one certificate by serial."""
+        row = self._row(listing.BY_SERIAL, (serial,))
+        return None if row is None else rows.stored_certificate(row)
+
+    async def current(self, service: str, now: int) -> StoredCertificate | None:
+        """Return the service's newest certificate that is neither revoked nor expired."""
+        active = CertificateFilter(now=now, service=service, status=Status.ACTIVE)
+        found = self._reader.attempt(lambda c: listing.page(c, active, None, 1))
+        return rows.stored_certificate(found[0]) if found else None
+
+    async def certificates(
+        self, matching: CertificateFilter, *, after: int | None, limit: int
+    ) -> list[StoredCertificate]:
+        """Return up to `limit` certificates, newest first, below sequence `after`."""
+        found = await self._scan(lambda c: listing.page(c, matching, after, limit))
+        return [rows.stored_certificate(row) for row in found]
+
+    async def revocation(self, serial: bytes) -> Revocation | None:
+        """Return the revocation of a serial."""
+        row = self._row(
+            "SELECT i.issuer, r.revoked_at, r.reason, r.not_after FROM revocations r"
+            " JOIN issuers i ON i.id = r.issuer WHERE r.serial = ?",
+            (serial,),
+        )
+        return None if row is None else Revocation(serial, row[0], row[1], Reason(row[2]), row[3])
+
+    async def status(self, issuer: str, serial: bytes) -> CertificateStatus:
+        """Return what OCSP answers for a serial of an issuer."""
+        revocation = await self.revocation(serial)
+        if revocation is not None and revocation.issuer == issuer:
+            return CertificateStatus(issued=True, revocation=revocation)
+        found = self._row(
+            "SELECT 1 FROM certificates c JOIN issuers i ON i.id = c.issuer"
+            " WHERE c.serial = ? AND i.issuer = ?",
+            (serial, issuer),
+        )
+        return CertificateStatus(issued=found is not None, revocation=None)
+
+    async def key_blocked(self, spki_sha256: bytes) -> bool:
+        """Whether a key must not be certified again."""
+        found = self._row("SELECT 1 FROM blocked_keys WHERE spki_sha256 = ?", (spki_sha256,))
+        return found is not None
+
+    async def idempotent(self, key_sha256: bytes) -> IdempotentAnswer | None:
+        """Return what was answered under an idempotency key."""
+        row = self._row(
+            "SELECT request_sha256, serial FROM idempotency WHERE key_sha256 = ?", (key_sha256,)
+        )
+        return None if row is None else IdempotentAnswer(*row)
+
+    async def token(self, sha256: bytes) -> Token | None:
+        """Return an unused token, expired or not."""
+        row = self._row(
+            "SELECT sha256, service, identifiers, profiles, expires_at FROM tokens"
+            " WHERE sha256 = ?",
+            (sha256,),
+        )
+        return None if row is None else rows.token(row)
+
+    async def add_issuer(self, issuer: Issuer, audit: Act) -> None:
+        """Remember an issuer together with an act that says so."""
+        leaf = leaves.encode(audit)
+        await self._work(lambda c: publication.add_issuer(c, issuer, leaf))
+
+    async def issuers(self) -> list[Issuer]:
+        """Return every issuer that ever signed, oldest first."""
+        return self._reader.attempt(publication.issuers)  # type: ignore[no-any-return]
+
+    async def latest_crl(self, issuer: str) -> StoredCRL | None:
+        """Return the newest CRL of an issuer."""
+        return await self._scan(lambda c: publication.latest_crl(c, issuer))
+
+    async def add_crl(self, crl: StoredCRL) -> bool:
+        """Publish a CRL; False, and nothing stored, if that number exists already."""
+        return await self._work(lambda c: publication.add_crl(c, crl))
+
+    def crl_entries(self, issuer: str, not_after_from: int) -> Iterator[bytes]:
+        """Yield encoded CRL entries, by serial, of revoked certificates."""
+        try:
+            connection = connect(self._path)
+            try:
+                for row in connection.execute(
+                    "SELECT entry FROM revocations WHERE not_after >= ?"
+                    " AND issuer = (SELECT id FROM issuers WHERE issuer = ?) ORDER BY serial",
+                    (not_after_from, issuer),
+                ):
+                    yield row[0]
+            finally:
+                connection.close(True)
+        except apsw.Error as error:
+            raise explain(error) from error
+
+    async def audit(
+        self, *, before: int | None, limit: int, service: str | None, action: str | None
+    ) -> tuple[list[StoredAudit], int | None]:
+        """Return records, newest first, with id below `before`, and the id to go on from."""
+        return await self._scan(lambda c: audit.page(c, before, limit, service, action))
+
+    async def audit_records(self, ids: Sequence[tuple[int, int]]) -> list[StoredAudit]:
+        """Return records by inclusive id ranges, in that order."""
+        return self._reader.attempt(  # type: ignore[no-any-return]
+            lambda c: audit.records(c, ids)
+        )
+
+    async def unsequenced(self, limit: int) -> tuple[tuple[int, int], ...]:
+        """Return id ranges of committed records that are in no checkpoint yet."""
+        return self._reader.attempt(  # type: ignore[no-any-return]
+            lambda c: audit.unsequenced(c, limit)
+        )
+
+    async def latest_checkpoint(self) -> Checkpoint | None:
+        """Return the newest checkpoint."""
+        return self._reader.attempt(audit.latest)  # type: ignore[no-any-return]
+
+    async def checkpoints(self, *, after: int, limit: int) -> list[Checkpoint]:
+        """Return checkpoints with sequence above `after`, oldest first."""
+        return await self._scan(lambda c: audit.checkpoints(c, after, limit))
+
+    async def add_checkpoint(self, checkpoint: Checkpoint) -> bool:
+        """Store a checkpoint; False, and nothing stored, if that sequence exists already."""
+        return await self._work(lambda c: audit.add_checkpoint(c, checkpoint))
+
+    async def cursor(self, consumer: str) -> int:
+        """Return how far a consumer has read the log."""
+        row = self._row("SELECT sequence FROM cursors WHERE consumer = ?", (consumer,))
+        return 0 if row is None else int(row[0])
+
+    async def move_cursor(self, consumer: str, sequence: int) -> None:
+        """Remember how far a consumer has read; never backwards."""
+        await self._work(
+            lambda c: c.execute(
+                "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (consumer)"
+                " DO UPDATE SET sequence = max(sequence, excluded.sequence)",
+                (consumer, sequence),
+            )
+        )
+
+    async def lease(self, name: str, holder: str, seconds: int, now: float) -> bool:
+        """Take or keep a lease; False while another holder has it."""
+        return await self._work(lambda c: publication.lease(c, name, holder, seconds, now))
+
+    async def tidy(self, now: int) -> int:
+        """Delete what has expired; return how many rows."""
+        return await self._work(lambda c: tidy(c, now))
+
+    async def all_audit(self) -> AsyncIterator[StoredAudit]:
+        """Yield every audit record by id."""
+        after = 0
+        while page := await self._scan(lambda c, after=after: audit.following(c, after, _PAGE)):
+            for record in page:
+                yield record
+            after = page[-1].id
+
+    async def certificate_digests(
+        self, *, after: int, limit: int
+    ) -> list[tuple[int, bytes, bytes]]:
+        """Return (sequence, serial, SHA-256 of the DER) above sequence `after`, oldest first."""
+        return await self._scan(lambda c: digests(c, after, limit))
+
+    async def count(self) -> dict[str, int]:
+        """Return how many certificates, revocations, audit records and tokens there are."""
+        return await self._scan(count)
+
+    def _row(self, sql: str, values: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """Return one row, or None; in the loop."""
+        try:
+            return self._reader.use().execute(sql, values).fetchone()  # type: ignore[no-any-return]
+        except apsw.Error as error:
+            raise self._reader.explained(error) from error
+
+    async def _scan(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Read in the thread."""
+        if self._scans is None:
+            raise _closed()
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._scans, self._scanner.attempt, work)
+
+    async def _work(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Write in a transaction of its own."""
+
+        def in_transaction(connection: apsw.Connection) -> T:
+            with transaction(connection):
+                return work(connection)
+
+        return await self._open_writer().put(work=in_transaction)  # type: ignore[no-any-return]
+
+    def _open_writer(self) -> Writer:
+        if self._writer is None:
+            raise _closed()
+        return self._writer
+
+
+def _closed() -> Error:
+    return unavailable("it is not open")

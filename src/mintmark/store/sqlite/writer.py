@@ -1,0 +1,209 @@
+"""Who commits, and when: in the event loop on a fast disk, in a thread on a slow one.
+
+Acts that arrive in one turn of the loop, or while the thread commits, share the next
+transaction. The lock on the file is never held between two turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from os import fdatasync
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+
+from mintmark.model.act import Act
+from mintmark.model.errors import Error, Kind
+from mintmark.model.time import Clock
+from mintmark.store.sqlite.commit import Issuers, write
+from mintmark.store.sqlite.connection import Handle, unavailable
+
+INLINE_SECONDS: Final = 0.000_150
+"""A disk that syncs faster than this is waited for in the loop: a thread costs more."""
+
+BATCH_ACTS: Final = 512
+_PROBES: Final = 7
+
+
+def sync_seconds(directory: Path) -> float:
+    """Return what it costs to make a few octets durable in a directory: a median of some."""
+    try:
+        with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
+            costs = []
+            for _ in range(_PROBES):
+                file.write(bytes(4096))
+                start = time.perf_counter()
+                fdatasync(file.fileno())
+                costs.append(time.perf_counter() - start)
+    except OSError:
+        return 1.0  # it cannot be measured now: do not make the loop wait for it
+    return statistics.median(costs)
+
+
+class Waiting:
+    """An act or another piece of writing that waits to be durable.
+
+    Args:
+        future: of who waits.
+        act: with its leaf, to be committed together with others.
+        work: in a transaction of its own, when there is no act.
+    """
+
+    __slots__ = ("act", "failure", "future", "leaf", "result", "work")
+
+    def __init__(
+        self,
+        future: asyncio.Future[Any],
+        act: Act | None = None,
+        leaf: bytes = b"",
+        work: Callable[[apsw.Connection], Any] | None = None,
+    ) -> None:
+        self.future = future
+        self.act = act
+        self.leaf = leaf
+        self.work = work
+        self.result: Any = None
+        self.failure: BaseException | None = None
+
+    def answer(self) -> None:
+        """Tell who waits; they may have left."""
+        if self.future.done():
+            return
+        if self.failure is not None:
+            self.future.set_exception(self.failure)
+        else:
+            self.future.set_result(self.result)
+
+
+class Writer:
+    """All writing of one process to one file.
+
+    Args:
+        handle: the connection to write through; with a thread, the thread's alone.
+        clock: Unix seconds.
+        threaded: whether a thread of its own commits.
+    """
+
+    def __init__(self, handle: Handle, clock: Clock, *, threaded: bool) -> None:
+        self._handle = handle
+        self._clock = clock
+        self._issuers = Issuers()
+        self._loop = asyncio.get_running_loop()
+        self._queue: list[Waiting] = []
+        self._scheduled = False
+        self._closing = False
+        self._wake = threading.Condition() if threaded else None
+        self._thread: threading.Thread | None = None
+        if threaded:
+            self._thread = threading.Thread(target=self._drain, name="store-writer", daemon=True)
+            self._thread.start()
+
+    def put(
+        self,
+        act: Act | None = None,
+        leaf: bytes = b"",
+        work: Callable[[apsw.Connection], Any] | None = None,
+    ) -> asyncio.Future[Any]:
+        """Have something written; the future is done when it is durable."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+        waiting = Waiting(future, act, leaf, work)
+        if self._closing:
+            waiting.failure = unavailable("it is being closed")
+            waiting.answer()
+        elif self._wake is None:
+            self._queue.append(waiting)
+            if not self._scheduled:
+                self._scheduled = True
+                self._loop.call_soon(self._flush)
+        else:
+            with self._wake:
+                self._queue.append(waiting)
+                if not self._scheduled:
+                    self._scheduled = True
+                    self._wake.notify()
+        return future
+
+    async def close(self) -> None:
+        """Finish what waits, then stop."""
+        self._closing = True
+        if self._wake is None:
+            self._flush()
+        elif self._thread is not None:
+            with self._wake:
+                self._wake.notify()
+            await asyncio.to_thread(self._thread.join)
+        self._handle.drop()
+
+    def _flush(self) -> None:
+        queue, self._queue = self._queue, []
+        self._scheduled = False
+        self._write(queue)
+        for waiting in queue:
+            waiting.answer()
+
+    def _drain(self) -> None:
+        """Run the thread: commit whatever has gathered while the last commit took place."""
+        wake = self._wake
+        while wake is not None:
+            with wake:
+                while not self._queue and not self._closing:
+                    self._scheduled = False
+                    wake.wait()
+                queue, self._queue = self._queue, []
+                self._scheduled = True
+            if not queue:
+                return
+            self._write(queue)
+            self._loop.call_soon_threadsafe(_answer, queue)
+
+    def _write(self, queue: list[Waiting]) -> None:
+        batch: list[Waiting] = []
+        for waiting in queue:
+            if waiting.work is not None:
+                self._commit(batch)
+                batch = []
+                self._work(waiting, waiting.work)
+                continue
+            batch.append(waiting)
+            if len(batch) == BATCH_ACTS:
+                self._commit(batch)
+                batch = []
+        self._commit(batch)
+
+    def _work(self, waiting: Waiting, work: Callable[[apsw.Connection], Any]) -> None:
+        try:
+            waiting.result = self._handle.attempt(work, writing=True)
+        except Exception as error:  # noqa: BLE001 - handed to who waits
+            waiting.failure = error
+
+    def _commit(self, batch: list[Waiting]) -> None:
+        """Commit acts together; if the database refuses them, each by itself."""
+        if not batch:
+            return
+        acts = [(waiting.act, waiting.leaf) for waiting in batch if waiting.act is not None]
+        try:
+            refusals = self._handle.attempt(
+                lambda connection: write(connection, acts, self._issuers, self._clock()),
+                writing=True,
+            )
+        except Exception as error:  # noqa: BLE001 - handed to who waits
+            if len(batch) > 1 and not (isinstance(error, Error) and error.kind is Kind.UNAVAILABLE):
+                for waiting in batch:
+                    self._commit([waiting])
+                return
+            for waiting in batch:
+                waiting.failure = error
+            return
+        for waiting, refusal in zip(batch, refusals, strict=True):
+            waiting.failure = refusal
+
+
+def _answer(queue: list[Waiting]) -> None:
+    for waiting in queue:
+        waiting.answer()
