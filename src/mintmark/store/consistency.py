@@ -23,6 +23,10 @@ class Match:
 
     Args:
         store: whose certificates are read.
+
+    Attributes:
+        matched: how many pairs were found.
+        differing: (record id, serial) of pairs that disagree.
     """
 
     def __init__(self, store: Store) -> None:
@@ -30,6 +34,7 @@ class Match:
         self._after = 0
         self._rows: dict[bytes, tuple[int, bytes]] = {}
         self._records: dict[bytes, tuple[int, bytes]] = {}
+        self.matched = 0
         self.differing: list[tuple[int, bytes]] = []
 
     def record(self, id_: int, leaf: leaves.Leaf) -> None:
@@ -40,8 +45,8 @@ class Match:
         row = self._rows.pop(serial, None)
         if row is None:
             self._records[serial] = (id_, digest)
-        elif row[1] != digest:
-            self.differing.append((id_, serial))
+        else:
+            self._compare(id_, serial, row[1], digest)
 
     async def read_rows(self, *, to_the_end: bool = False) -> None:
         """Read certificates until every record so far has its row, or there are no more."""
@@ -51,11 +56,16 @@ class Match:
                 record = self._records.pop(serial, None)
                 if record is None:
                     self._rows[serial] = (sequence, digest)
-                elif record[1] != digest:
-                    self.differing.append((record[0], serial))
+                else:
+                    self._compare(record[0], serial, record[1], digest)
             if not rows:
                 return
             self._after = rows[-1][0]
+
+    def _compare(self, id_: int, serial: bytes, one: bytes, other: bytes) -> None:
+        self.matched += 1
+        if one != other:
+            self.differing.append((id_, serial))
 
     @property
     def position(self) -> int:

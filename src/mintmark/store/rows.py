@@ -106,7 +106,10 @@ def issuer(row: tuple[Any, ...]) -> Issuer:
     certificates = tuple(
         chain[start:end] for _, start, _, end in der.children(chain, 0, len(chain))
     )
-    return Issuer(row[0], row[1], row[2], certificates, *row[4:8], active=bool(row[8]))
+    root, spki_sha256, not_before, not_after, active = row[4:9]
+    return Issuer(
+        row[0], row[1], row[2], certificates, root, spki_sha256, not_before, not_after, bool(active)
+    )
 
 
 def token_row(token: Token) -> tuple[Any, ...]:

@@ -11,27 +11,21 @@ from mintmark.store.consistency import unreadable
 from mintmark.store.migrations import migrations
 from mintmark.store.sqlite.connection import version
 
-_QUESTIONS: Final = (
-    (
-        "{} revocations do not agree with their certificate",
-        "SELECT count(*) FROM revocations r JOIN certificates c ON c.serial = r.serial"
-        " WHERE c.issuer != r.issuer OR c.id IS NOT r.certificate",
-    ),
-    (
-        "{} CRLs have a number that is not above the one published before",
-        "SELECT count(*) FROM (SELECT number, lag(number) OVER"
-        " (PARTITION BY issuer ORDER BY rowid) AS before FROM crls) WHERE number <= before",
-    ),
-    (
-        "{} counts of active certificates do not agree with the certificates",
-        "SELECT count(*) FROM (SELECT service, not_after / 86400 AS day, sum("
-        "NOT EXISTS (SELECT 1 FROM revocations WHERE certificate = c.id)"
-        " AND NOT EXISTS (SELECT 1 FROM certificates r WHERE r.replaces = c.serial)) AS active"
-        " FROM certificates c GROUP BY 1, 2) AS counted"
-        " LEFT JOIN holdings h USING (service, day)"
-        " WHERE counted.active != coalesce(h.active, -1)",
-    ),
-)
+_QUESTIONS: Final = {
+    "{} revocations do not agree with their certificate": """
+        SELECT count(*) FROM revocations r JOIN certificates c ON c.serial = r.serial
+        WHERE c.issuer != r.issuer OR c.id IS NOT r.certificate""",
+    "{} CRLs have a number that is not above the one published before": """
+        SELECT count(*) FROM (SELECT number, lag(number) OVER
+        (PARTITION BY issuer ORDER BY rowid) AS before FROM crls) WHERE number <= before""",
+    "{} counts of active certificates do not agree with the certificates": """
+        SELECT count(*) FROM (SELECT service, not_after / 86400 AS day, sum(
+            NOT EXISTS (SELECT 1 FROM revocations WHERE certificate = c.id)
+            AND NOT EXISTS (SELECT 1 FROM certificates r WHERE r.replaces = c.serial)) AS active
+            FROM certificates c GROUP BY 1, 2) AS counted
+        LEFT JOIN holdings h USING (service, day)
+        WHERE counted.active != coalesce(h.active, 0)""",
+}
 _EXPIRED: Final = (
     ("tokens", "expires_at < ?", 1),
     ("idempotency", "expires_at < ?", 1),
@@ -55,7 +49,7 @@ def check(connection: apsw.Connection) -> list[str]:
     newest = migrations("sqlite")[-1].version
     if version(connection) != newest:
         found.append(f"the schema has version {version(connection)}, not {newest}")
-    for sentence, question in _QUESTIONS:
+    for sentence, question in _QUESTIONS.items():
         wrong = connection.execute(question).get
         if wrong:
             found.append(sentence.format(wrong))

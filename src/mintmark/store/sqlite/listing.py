@@ -25,8 +25,8 @@ r.revoked_at, r.reason, r.not_after
 FROM certificates c JOIN issuers i ON i.id = c.issuer
 LEFT JOIN revocations r ON r.certificate = c.id
 """
-_BY_ID: Final = f"SELECT {COLUMNS} WHERE c.id = ?"  # noqa: S608 - a constant
-BY_SERIAL: Final = f"SELECT {COLUMNS} WHERE c.serial = ?"  # noqa: S608 - a constant
+_BY_ID: Final = f"SELECT {COLUMNS} WHERE c.id = ?"
+BY_SERIAL: Final = f"SELECT {COLUMNS} WHERE c.serial = ?"
 _STREAM_ROWS: Final = 64
 _FOREVER: Final = 1 << 62
 

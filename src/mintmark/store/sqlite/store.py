@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -17,14 +18,14 @@ import apsw
 from mintmark.model.act import Act, IdempotentAnswer, Token
 from mintmark.model.audit import Checkpoint, StoredAudit
 from mintmark.model.certificate import Reason, Revocation, Status, StoredCertificate
-from mintmark.model.errors import Error, Kind
+from mintmark.model.errors import Error
 from mintmark.model.issuer import Issuer
 from mintmark.model.time import Clock
 from mintmark.store import leaf as leaves
 from mintmark.store import rows
+from mintmark.store.consistency import unrecorded
 from mintmark.store.interface import CertificateFilter, CertificateStatus, StoredCRL
 from mintmark.store.sqlite import audit, listing, publication
-from mintmark.store.consistency import unrecorded
 from mintmark.store.sqlite.check import check, count, digests, tidy
 from mintmark.store.sqlite.connection import (
     Handle,
@@ -255,7 +256,7 @@ class SQLiteStore:
     async def all_audit(self) -> AsyncIterator[StoredAudit]:
         """Yield every audit record by id."""
         after = 0
-        while page := await self._scan(lambda c, after=after: audit.following(c, after, _PAGE)):
+        while page := await self._scan(partial(audit.following, after=after, limit=_PAGE)):
             for record in page:
                 yield record
             after = page[-1].id
