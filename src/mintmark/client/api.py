@@ -37,6 +37,7 @@ from mintmark.client.transport import Answer, Transport
 from mintmark.model.errors import Error, Kind
 
 BASE = "/api/v1"
+PAGE = 1000  # certificates or audit records fetched at a time
 _KINDS = {f"urn:mintmark:error:{kind.value}": kind for kind in Kind}
 # What an answer without a problem document means, as a proxy in between may send one.
 _STATUS_KINDS = {
@@ -276,4 +277,4 @@ def _query(**parameters: Any) -> str:
 
 
 def _page_size(left: int | None) -> int:
-    return 1000 if left is None else min(left, 1000)
+    return PAGE if left is None else min(left, PAGE)

@@ -19,7 +19,7 @@ from mintmark.model.time import parse_duration, timestamp
 from mintmark.protocol.rest.presentation import json_answer
 from mintmark.protocol.rest.routes import Call
 from mintmark.wire.http import Response
-from mintmark.wire.identifiers import parse_any
+from mintmark.wire.identifiers import parse_all
 
 MAX_PAGE = 1000
 _Word = Annotated[str, Meta(max_length=128, pattern=r"^[\x21-\x7e]*(?![\s\S])")]
@@ -61,7 +61,7 @@ async def list_audit(call: Call) -> Response:
 async def make_token(call: Call) -> Response:
     """Make a one-time enrolment token."""
     wish: TokenRequest = call.body
-    identifiers = tuple(dict.fromkeys(parse_any(name) for name in wish.names))
+    identifiers = parse_all(wish.names)
     lifetime = parse_duration(wish.lifetime)
     expires_at = int(call.authority.clock()) + lifetime
     token = await create_token(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 
 from mintmark.authority.policy.approve import BUILT_IN_NAMES
 from mintmark.authority.policy.whitelist import service_id
@@ -29,7 +29,7 @@ from mintmark.protocol.rest.parameters import find_certificate
 from mintmark.protocol.rest.presentation import PRIVATE, json_answer
 from mintmark.protocol.rest.routes import Call
 from mintmark.wire.http import Response
-from mintmark.wire.identifiers import parse
+from mintmark.wire.identifiers import collect, parse
 
 # What a certificate was issued for, and the private key if the server made it.
 Issued = tuple[Certificate, str | None]
@@ -171,15 +171,17 @@ def issuance_request(
     )
 
 
-def _names(wish: CertificateRequest) -> Iterable[Identifier]:
-    for kind, texts in (
-        (IdentifierType.DNS, wish.san_dns),
-        (IdentifierType.IP, wish.san_ip),
-        (IdentifierType.EMAIL, wish.san_email),
-        (IdentifierType.URI, wish.san_uri),
-    ):
-        for text in texts:
-            yield parse(kind, text)
+def _names(wish: CertificateRequest) -> tuple[Identifier, ...]:
+    """Return the names of the `san_*` fields; all that are refused are refused together."""
+    if not (wish.san_dns or wish.san_ip or wish.san_email or wish.san_uri):
+        return ()
+    texts = [
+        *((IdentifierType.DNS, text) for text in wish.san_dns),
+        *((IdentifierType.IP, text) for text in wish.san_ip),
+        *((IdentifierType.EMAIL, text) for text in wish.san_email),
+        *((IdentifierType.URI, text) for text in wish.san_uri),
+    ]
+    return collect(parse, texts)
 
 
 def _identifier_of(common_name: str) -> Identifier | str:
