@@ -95,16 +95,19 @@ def static_extensions(
     ]
 
 
-def subject_attributes(approval: Approval) -> list[tuple[x509.ObjectIdentifier, str]]:
-    """Return the subject of a leaf: the profile's attributes, then the common name."""
-    attributes = [(_ATTRIBUTES[attribute], text) for attribute, text in approval.profile.subject]
-    if approval.common_name:
-        attributes.append((NameOID.COMMON_NAME, approval.common_name))
-    return attributes
+def fixed_subject(profile: Profile) -> x509.Name:
+    """Return the subject attributes that a profile gives to all its leaves."""
+    return x509.Name(
+        [x509.NameAttribute(_ATTRIBUTES[each], text) for each, text in profile.subject]
+    )
 
 
 def _subject(approval: Approval) -> x509.Name:
-    return x509.Name([x509.NameAttribute(*each) for each in subject_attributes(approval)])
+    """Return the subject of a leaf: the profile's attributes, then the common name."""
+    fixed = list(fixed_subject(approval.profile))
+    name = approval.common_name
+    own = [x509.NameAttribute(NameOID.COMMON_NAME, name)] if name else []
+    return x509.Name([*fixed, *own])
 
 
 def _moment(seconds: int) -> datetime:
@@ -126,6 +129,7 @@ def _public_key(approval: Approval) -> bytes:
 
 
 def general_name(identifier: Identifier) -> x509.GeneralName:
+    """Return an identifier as a GeneralName (RFC 5280 §4.2.1.6)."""
     match identifier.type:
         case IdentifierType.DNS:
             return x509.DNSName(identifier.value)

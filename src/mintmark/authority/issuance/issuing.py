@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cryptography import x509
 
-from mintmark.authority.issuance.builder import static_extensions
+from mintmark.authority.issuance.builder import fixed_subject, static_extensions
 from mintmark.authority.issuance.constraints import NameConstraints
 from mintmark.authority.issuance.shape import Pointers
-from mintmark.authority.issuance.tbs import split_certificate
+from mintmark.authority.issuance.tbs import attributes, split_certificate
 from mintmark.authority.issuance.template import Template
 from mintmark.authority.signer.signer import Signer
 from mintmark.model.errors import Error, Kind
@@ -30,14 +30,17 @@ class LeafForm:
     Args:
         profile: the very profile that this was made for.
         template: encodes them.
+        subject: what the plain builder says the attributes are that the profile gives.
         extensions: what the plain builder says their static extensions are; lints compare.
-        linted: whether one of them passed the lints that give the same answer for all.
+        proven: octets of static extensions that were parsed and passed every lint, so that the
+            same octets need not be parsed again; empty until one leaf passed them all.
     """
 
     profile: Profile
     template: Template
+    subject: list[tuple[bytes, int, bytes]]
     extensions: dict[x509.ObjectIdentifier, x509.Extension[Any]]
-    linted: bool = False
+    proven: dict[bytes, x509.Extension[Any]] = field(default_factory=dict)
 
 
 class IssuingKey:
@@ -114,7 +117,12 @@ class IssuingKey:
             pointers=self.pointers,
         )
         extensions = static_extensions(profile, key_type, self.key_id, self.pointers)
-        return LeafForm(profile, template, {each.oid: each for each in extensions})
+        return LeafForm(
+            profile,
+            template,
+            subject=attributes(fixed_subject(profile).public_bytes()),
+            extensions={each.oid: each for each in extensions},
+        )
 
 
 def _subject_key_id(certificate: x509.Certificate, name: str) -> bytes:

@@ -98,5 +98,10 @@ def _parse_back(certificate: bytes, draft: LeafDraft, signature: bytes) -> None:
         parsed = x509.load_der_x509_certificate(certificate)
     except ValueError as error:
         raise Error(Kind.INTERNAL, "a signed certificate cannot be parsed back") from error
-    if parsed.tbs_certificate_bytes != draft.tbs or parsed.signature != signature:
+    # The parsed serial and signature stand before and behind everything else that was signed.
+    if (
+        parsed.serial_number != int.from_bytes(draft.serial, "big")
+        or parsed.signature != signature
+        or draft.tbs not in certificate
+    ):
         raise Error(Kind.INTERNAL, "a signed certificate is not the one that was drafted")

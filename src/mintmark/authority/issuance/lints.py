@@ -14,11 +14,10 @@ from typing import Any, Final
 from cryptography import x509
 
 from mintmark.authority.issuance.approval import Approval
-from mintmark.authority.issuance.builder import subject_attributes
 from mintmark.authority.issuance.issuing import ANY_EXTENDED_KEY_USAGE, IssuingKey, LeafForm
 from mintmark.authority.issuance.serial import SERIAL_OCTETS
 from mintmark.authority.issuance.shape import key_identifier
-from mintmark.authority.issuance.tbs import TBSFields, public_key_octets, split
+from mintmark.authority.issuance.tbs import TBSFields, attributes, public_key_octets, split
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import IdentifierType
 from mintmark.model.keys import KeyType
@@ -39,8 +38,8 @@ class Candidate:
         serial: the serial handed out for it.
         form: what its leaves of this profile and key type have in common.
         fields: the TBSCertificate's fields as octets.
-        certificate: the same, parsed.
-        extensions: its extensions by OID.
+        certificate: the same, parsed; without the extensions that are proven already.
+        extensions: all its extensions by OID, parsed.
     """
 
     approval: Approval
@@ -66,8 +65,8 @@ class Lint:
         clause: where the rule stands.
         check: returns what is wrong as half a sentence, or an empty text.
         kind: who can mend it; INTERNAL is a defect of ours.
-        shared: whether all leaves of one issuer, profile and key type get the same answer,
-            given that `extensions` holds them equal; then one of them is asked.
+        shared: whether it looks at nothing but what `extensions` holds equal for all leaves
+            of one issuer, profile and key type; then the first of them answers for all.
     """
 
     name: str
@@ -83,37 +82,61 @@ def lint(tbs: bytes, approval: Approval, issuing: IssuingKey, serial: bytes) -> 
     Raises:
         Error: the first lint's that fails, with its clause.
     """
-    candidate = _parse_back(tbs, approval, issuing, serial)
-    for each in CERTIFICATE_LINTS if candidate.form.linted else LINTS:
-        wrong = each.check(candidate)
-        if wrong:
-            raise Error(each.kind, f"lint '{each.name}': {wrong} ({each.clause})")
-    candidate.form.linted = True
-
-
-def _parse_back(tbs: bytes, approval: Approval, issuing: IssuingKey, serial: bytes) -> Candidate:
-    # A certificate needs a signature to be parsed; this one is empty.
-    algorithm = issuing.signer.algorithm.identifier
-    unsigned = der.sequence(tbs, algorithm, _NO_SIGNATURE)
     try:
-        certificate = x509.load_der_x509_certificate(unsigned)
-        return Candidate(
-            approval,
-            issuing,
-            serial,
-            issuing.form(approval.profile, approval.key.type),
-            split(tbs),
-            certificate,
-            # RFC 5280 §4.2: no extension twice; the parser refuses it.
-            {extension.oid: extension for extension in certificate.extensions},
-        )
+        candidate = _parse_back(tbs, approval, issuing, serial)
     except (ValueError, x509.DuplicateExtension) as error:
         raise Error(
             Kind.INTERNAL, f"lint 'syntax': the certificate cannot be read: {error} (RFC 5280 §4.1)"
         ) from error
+    form = candidate.form
+    for each in CERTIFICATE_LINTS if form.proven else LINTS:
+        wrong = each.check(candidate)
+        if wrong:
+            raise Error(each.kind, f"lint '{each.name}': {wrong} ({each.clause})")
+    if not form.proven:
+        form.proven = _proven(candidate)
 
 
+def _parse_back(tbs: bytes, approval: Approval, issuing: IssuingKey, serial: bytes) -> Candidate:
+    """Take a TBSCertificate apart, and have `cryptography` parse all that is not proven.
+
+    Raises:
+        ValueError: it cannot be read, or has an extension twice (RFC 5280 §4.2).
+        x509.DuplicateExtension: likewise.
+    """
+    form = issuing.form(approval.profile, approval.key.type)
+    fields = split(tbs)
+    proven = form.proven
+    unproven = [element for element in fields.extensions if element not in proven]
+    certificate = x509.load_der_x509_certificate(
+        der.sequence(
+            der.sequence(fields.front, der.explicit(3, der.sequence(*unproven))),
+            issuing.signer.algorithm.identifier,
+            _NO_SIGNATURE,
+        )
+    )
+    parsed = iter(certificate.extensions)
+    extensions = {}
+    for element in fields.extensions:
+        extension = proven.get(element) or next(parsed)
+        extensions[extension.oid] = extension
+    if len(extensions) != len(fields.extensions):
+        raise ValueError("an extension stands there twice")
+    return Candidate(approval, issuing, serial, form, fields, certificate, extensions)
+
+
+# A certificate needs a signature to be parsed; this one is empty.
 _NO_SIGNATURE: Final = der.bit_string(b"")
+
+
+def _proven(candidate: Candidate) -> dict[bytes, x509.Extension[Any]]:
+    """Return the static extensions of a leaf that passed, by their octets."""
+    expected = candidate.form.extensions
+    return {
+        element: expected[oid]
+        for element, oid in zip(candidate.fields.extensions, candidate.extensions, strict=True)
+        if oid in expected
+    }
 
 
 def _issuer_is_approved(candidate: Candidate) -> str:
@@ -197,12 +220,18 @@ def _lifetime(candidate: Candidate) -> str:
 
 
 def _subject(candidate: Candidate) -> str:
-    given = [(each.oid, each.value) for each in candidate.certificate.subject]
-    if given != subject_attributes(candidate.approval):
-        return "the subject is not the approved one"
-    if len(candidate.approval.common_name) > MAX_COMMON_NAME:
-        return f"common name {candidate.approval.common_name!r} has more than 64 characters"
+    approval = candidate.approval
+    approved = candidate.form.subject
+    if approval.common_name:
+        approved = [*approved, (_COMMON_NAME, der.UTF8_STRING, approval.common_name.encode())]
+    if attributes(candidate.fields.subject) != approved:
+        return "the subject is not the approved one, or not encoded as RFC 5280 asks"
+    if len(approval.common_name) > MAX_COMMON_NAME:
+        return f"common name {approval.common_name!r} has more than {MAX_COMMON_NAME} characters"
     return ""
+
+
+_COMMON_NAME: Final = der.oid("2.5.4.3")
 
 
 def _common_name(candidate: Candidate) -> str:
@@ -233,7 +262,7 @@ def _extensions(candidate: Candidate) -> str:
         given = found.get(oid)
         if given is None:
             return f"extension {oid.dotted_string} is missing"
-        if given != extension:
+        if given is not extension and given != extension:
             return f"extension {oid.dotted_string} is not what the profile demands"
     own = {x509.SubjectKeyIdentifier.oid}
     if candidate.approval.identifiers:

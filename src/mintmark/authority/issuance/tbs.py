@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from mintmark.wire import der
 
@@ -18,7 +19,8 @@ class TBSFields:
         validity: SEQUENCE of two Times.
         subject: Name.
         spki: SubjectPublicKeyInfo.
-        extensions: the [3] element.
+        extensions: each Extension of the [3] element.
+        front: everything before the [3] element.
     """
 
     serial: bytes
@@ -27,7 +29,8 @@ class TBSFields:
     validity: bytes
     subject: bytes
     spki: bytes
-    extensions: bytes
+    extensions: list[bytes]
+    front: bytes
 
 
 def split(tbs: bytes) -> TBSFields:
@@ -41,10 +44,28 @@ def split(tbs: bytes) -> TBSFields:
     if end != len(tbs):
         raise ValueError("octets after the TBSCertificate")
     fields = der.children(tbs, start, end)
-    tags = [field[0] for field in fields]
-    if tags != [0xA0, der.INTEGER, *[der.SEQUENCE] * 5, 0xA3]:
+    if [field[0] for field in fields] != _TAGS:
         raise ValueError("not a v3 TBSCertificate with extensions and without unique ids")
-    return TBSFields(*[tbs[at:stop] for _, at, _, stop in fields[1:]])
+    _, front_end, list_start, list_end = fields[-1]
+    inner_start, inner_end = der.expect(tbs, list_start, list_end, der.SEQUENCE)
+    if inner_end != list_end:
+        raise ValueError("octets after the extensions")
+    serial, signature, issuer, validity, subject, spki = [
+        tbs[at:stop] for _, at, _, stop in fields[1:-1]
+    ]
+    return TBSFields(
+        serial,
+        signature,
+        issuer,
+        validity,
+        subject,
+        spki,
+        extensions=[tbs[at:stop] for _, at, _, stop in der.children(tbs, inner_start, inner_end)],
+        front=tbs[start:front_end],
+    )
+
+
+_TAGS: Final = [0xA0, der.INTEGER, *[der.SEQUENCE] * 5, 0xA3]
 
 
 def split_certificate(certificate: bytes) -> TBSFields:
@@ -69,3 +90,22 @@ def public_key_octets(spki: bytes) -> bytes:
     if tag != der.BIT_STRING or at >= stop:
         raise ValueError("not a SubjectPublicKeyInfo")
     return spki[bits + 1 : stop]
+
+
+def attributes(name: bytes) -> list[tuple[bytes, int, bytes]]:
+    """Return the attributes of a Name whose RDNs have one each: OID element, tag, content.
+
+    Raises:
+        ValueError: it is no Name, or an RDN has several attributes.
+    """
+    found = []
+    at, end = der.expect(name, 0, len(name), der.SEQUENCE)
+    while at < end:
+        start, at = der.expect(name, at, end, der.SET)
+        start, stop = der.expect(name, start, at, der.SEQUENCE)
+        _, oid_end = der.expect(name, start, stop, der.OBJECT_IDENTIFIER)
+        tag, content, value_end = der.read(name, oid_end)
+        if not value_end == stop == at:
+            raise ValueError("an RDN of several attributes")
+        found.append((name[start:oid_end], tag, name[content:value_end]))
+    return found
