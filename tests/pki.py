@@ -67,10 +67,13 @@ class Entropy:
 entropy = Entropy()
 
 
-@cache
 def private_key(key_type: KeyType = KeyType.EC_P256, number: int = 0) -> SigningPrivateKey:
     """Return the `number`th private key of a type, the same one in the whole process."""
-    del number  # only tells keys apart
+    return _private_key(key_type, number)
+
+
+@cache
+def _private_key(key_type: KeyType, _number: int) -> SigningPrivateKey:
     return generate(key_type)
 
 
