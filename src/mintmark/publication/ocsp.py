@@ -99,10 +99,10 @@ class Responder:
                 log.exception("the OCSP responder's certificate could not be replaced")
 
     async def turn(self) -> None:
-        """Replace the key if it is time."""
+        """Replace the key if it is time, or if the clock jumped to before its beginning."""
         certificate = self._key.certificate
         half = (certificate.not_before + certificate.not_after) // 2
-        if self._authority.clock() > half:
+        if not certificate.not_before <= self._authority.clock() <= half:
             self._key = await delegate(self._authority)
             self._answers.clear()
 

@@ -55,10 +55,10 @@ def open_store(directory: Directory, settings: Settings, clock: Clock) -> Store:
     """
     url = directory.storage_url(settings)
     if url.startswith("sqlite:"):
-        from mintmark.store.sqlite.store import SQLiteStore  # noqa: PLC0415 - see docstring
+        from mintmark.store.sqlite import SQLiteStore  # noqa: PLC0415 - see docstring
 
         return SQLiteStore(url.removeprefix("sqlite:"), clock)
-    from mintmark.store.postgresql.store import PostgreSQLStore  # noqa: PLC0415 - see docstring
+    from mintmark.store.postgresql import PostgreSQLStore  # noqa: PLC0415 - see docstring
 
     return PostgreSQLStore(url, clock, password=directory.storage_password(settings))
 

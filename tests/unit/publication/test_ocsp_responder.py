@@ -1,0 +1,248 @@
+"""OCSP: what the store says now, signed by a delegated responder."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from urllib.parse import quote
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509 import ocsp
+
+from mintmark.authority.workflow.revoke import revoke
+from mintmark.model.certificate import Reason
+from mintmark.model.errors import Error, Kind
+from mintmark.model.time import DAY, HOUR
+from mintmark.protocol.ocsp.endpoint import OCSPEndpoint
+from mintmark.publication.ocsp import Responder
+from mintmark.server.target import parse
+from mintmark.wire.http import Peer, Request
+from tests import pki
+from tests.unit.rest.world import LOCAL
+
+LIFETIME = 12 * HOUR
+
+
+@pytest.fixture
+def responder(world):
+    return world.run(Responder.start(world.authority, LIFETIME))
+
+
+def parsed(der):
+    return x509.load_der_x509_certificate(der)
+
+
+def request(world, *certificates, algorithm=None, nonce=None, issuer_der=None):
+    issuer = parsed(issuer_der or world.authority.issuing.issuer.der)
+    builder = ocsp.OCSPRequestBuilder()
+    builder = builder.add_certificate(
+        parsed(certificates[0].der), issuer, algorithm or hashes.SHA1()
+    )
+    if nonce is not None:
+        builder = builder.add_extension(x509.OCSPNonce(nonce), critical=False)
+    return builder.build().public_bytes(serialization.Encoding.DER)
+
+
+def ask(world, responder, der):
+    return ocsp.load_der_ocsp_response(world.run(responder.answer(der)).der)
+
+
+def revoke_now(world, certificate, reason=Reason.KEY_COMPROMISE):
+    stored = world.run(world.store.certificate(certificate.serial))
+    world.run(revoke(world.authority, LOCAL, stored, reason))
+
+
+@pytest.mark.parametrize("algorithm", [hashes.SHA1(), hashes.SHA256(), hashes.SHA512()])
+def test_a_certificate_of_ours_is_good(world, responder, algorithm):
+    leaf = world.certificate("web", "a.web.internal")
+
+    answer = ask(world, responder, request(world, leaf, algorithm=algorithm))
+
+    assert answer.certificate_status is ocsp.OCSPCertStatus.GOOD
+    assert (answer.next_update_utc - answer.this_update_utc).total_seconds() == LIFETIME
+
+
+def test_a_revocation_shows_at_once_even_when_the_answer_was_cached(world, responder):
+    leaf = world.certificate("web", "a.web.internal")
+    der = request(world, leaf)
+    assert ask(world, responder, der).certificate_status is ocsp.OCSPCertStatus.GOOD
+
+    revoke_now(world, leaf)
+
+    answer = ask(world, responder, der)
+    assert answer.certificate_status is ocsp.OCSPCertStatus.REVOKED
+    assert answer.revocation_reason is x509.ReasonFlags.key_compromise
+
+
+def test_a_revocation_by_another_process_shows_at_once(world, responder, tmp_path):
+    leaf = world.certificate("web", "a.web.internal")
+    der = request(world, leaf)
+    ask(world, responder, der)
+    other = type(world.store)(tmp_path / "mintmark.db", world.clock)
+    world.run(other.open())
+    stored = world.run(other.certificate(leaf.serial))
+
+    world.run(revoke(replace(world.authority, store=other), LOCAL, stored, Reason.SUPERSEDED))
+    world.run(other.close())
+
+    assert ask(world, responder, der).certificate_status is ocsp.OCSPCertStatus.REVOKED
+
+
+def test_a_serial_that_was_never_issued_is_unknown(world, responder):
+    stranger = pki.leaf(world.authority.issuing, "a.example", not_before=int(world.clock()))
+
+    answer = ask(world, responder, request(world, stranger))
+
+    assert answer.certificate_status is ocsp.OCSPCertStatus.UNKNOWN
+
+
+def test_a_certificate_of_a_foreign_issuer_is_not_ours_to_answer_for(world, responder):
+    foreign = pki.pki()
+    leaf = pki.leaf(foreign.issuing, "a.example")
+
+    answer = ask(world, responder, request(world, leaf, issuer_der=foreign.issuer.der))
+
+    assert answer.response_status is ocsp.OCSPResponseStatus.UNAUTHORIZED
+
+
+def test_the_responder_is_delegated_by_the_issuer_and_signs_what_it_says(world, responder):
+    """RFC 6960 §4.2.2.2: issued directly by the issuer, for OCSP signing, not checked itself."""
+    answer = ask(world, responder, request(world, world.certificate("web", "a.web.internal")))
+
+    (certificate,) = answer.certificates
+    certificate.verify_directly_issued_by(parsed(world.authority.issuing.issuer.der))
+    usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+    assert list(usage.value) == [x509.ExtendedKeyUsageOID.OCSP_SIGNING]
+    assert certificate.extensions.get_extension_for_class(x509.OCSPNoCheck)
+    certificate.public_key().verify(
+        answer.signature, answer.tbs_response_bytes, ec.ECDSA(hashes.SHA256())
+    )
+
+
+def test_the_responders_own_certificate_is_on_record(world, responder):
+    answer = ask(world, responder, request(world, world.certificate("web", "a.web.internal")))
+
+    serial = answer.certificates[0].serial_number.to_bytes(20, "big")
+    assert world.run(world.store.certificate(serial)).certificate.profile == "ocsp-responder"
+
+
+def test_a_nonce_comes_back_and_makes_the_answer_fresh(world, responder):
+    leaf = world.certificate("web", "a.web.internal")
+    first = ask(world, responder, request(world, leaf, nonce=b"a" * 32))
+    world.clock.now += 10
+
+    second = ask(world, responder, request(world, leaf, nonce=b"b" * 32))
+
+    nonce = second.extensions.get_extension_for_class(x509.OCSPNonce).value.nonce
+    assert nonce == b"b" * 32
+    assert second.this_update_utc > first.this_update_utc
+
+
+def test_an_answer_is_reused_for_half_of_its_life_and_no_longer(world, responder):
+    der = request(world, world.certificate("web", "a.web.internal"))
+    first = ask(world, responder, der)
+
+    world.clock.now += LIFETIME // 2 - 1
+    assert ask(world, responder, der).this_update_utc == first.this_update_utc
+
+    world.clock.now += 1
+    assert ask(world, responder, der).this_update_utc > first.this_update_utc
+
+
+def test_a_clock_that_jumps_back_does_not_keep_answers_from_the_future(world, responder):
+    der = request(world, world.certificate("web", "a.web.internal"))
+    world.clock.now += 30
+    first = ask(world, responder, der)
+
+    world.clock.now -= 30
+
+    assert ask(world, responder, der).this_update_utc < first.this_update_utc
+
+
+def test_the_key_is_replaced_at_half_of_its_certificates_life(world, responder):
+    der = request(world, world.certificate("web", "a.web.internal"))
+    before = ask(world, responder, der).certificates[0].serial_number
+    world.run(responder.turn())
+    assert ask(world, responder, der).certificates[0].serial_number == before
+
+    world.clock.now += 4 * DAY
+    world.run(responder.turn())
+
+    assert ask(world, responder, der).certificates[0].serial_number != before
+
+
+def test_a_key_from_the_future_is_replaced_when_the_clock_jumped_back(world, responder):
+    world.clock.now -= 1800
+
+    world.run(responder.turn())
+
+    answer = ask(world, responder, request(world, world.certificate("web", "a.web.internal")))
+    assert answer.certificate_status is ocsp.OCSPCertStatus.GOOD
+
+
+@pytest.mark.parametrize("junk", [b"", b"\x30", b"\x30\x80", b"x" * 5000, b"\x30\x03\x02\x01\x00"])
+def test_what_is_no_request_is_malformed(world, responder, junk):
+    with pytest.raises(Error) as refused:
+        world.run(responder.answer(junk))
+
+    assert refused.value.kind in {Kind.MALFORMED, Kind.TOO_LARGE}
+
+
+def http(world, responder, method, path, body=b""):
+    decoded, query = parse(path.encode(), encoded_slash=True)
+    sent = Request(method, decoded, query, {}, body, Peer("127.0.0.1"))
+    answer = OCSPEndpoint(responder).handle(sent)
+    return answer if not hasattr(answer, "send") else world.run(answer)
+
+
+def test_get_and_post_give_the_same_answer(world, responder):
+    der = request(world, world.certificate("web", "a.web.internal"))
+
+    posted = http(world, responder, "POST", "/ocsp", der)
+    got = http(world, responder, "GET", "/ocsp/" + quote(base64.b64encode(der), safe=""))
+
+    assert (posted.status, got.status) == (200, 200)
+    assert posted.body == got.body
+    assert posted.content_type == got.content_type == "application/ocsp-response"
+
+
+def test_get_is_cacheable_for_a_minute_and_post_is_not(world, responder):
+    """RFC 9919 §6: caches may hold it, but no longer than a revocation may stay unseen."""
+    der = request(world, world.certificate("web", "a.web.internal"))
+
+    got = dict(http(world, responder, "GET", "/ocsp/" + quote(base64.b64encode(der))).headers)
+    posted = dict(http(world, responder, "POST", "/ocsp", der).headers)
+
+    assert got["Cache-Control"] == "max-age=60, public, no-transform, must-revalidate"
+    assert got["Last-Modified"].endswith("GMT")
+    assert got["ETag"].startswith('"')
+    assert "Cache-Control" not in posted
+
+
+def test_an_answer_with_a_nonce_or_an_error_is_never_cached(world, responder):
+    der = request(world, world.certificate("web", "a.web.internal"), nonce=b"n" * 16)
+
+    fresh = http(world, responder, "GET", "/ocsp/" + quote(base64.b64encode(der)))
+    error = http(world, responder, "GET", "/ocsp/AAAA")
+
+    assert dict(fresh.headers)["Cache-Control"] == "no-store"
+    assert dict(error.headers)["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/ocsp", 405), ("PUT", "/ocsp", 405), ("POST", "/ocsp/x", 404), ("GET", "/ocspx", 404)],
+)
+def test_other_methods_and_paths_are_refused(world, responder, method, path, status):
+    assert http(world, responder, method, path).status == status
+
+
+def test_junk_over_http_is_answered_in_ocsps_own_words(world, responder):
+    answer = http(world, responder, "POST", "/ocsp", b"junk")
+
+    assert answer.status == 200
+    status = ocsp.load_der_ocsp_response(answer.body).response_status
+    assert status is ocsp.OCSPResponseStatus.MALFORMED_REQUEST
