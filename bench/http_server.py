@@ -21,6 +21,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import uvloop
 from cryptography import x509
@@ -93,9 +94,13 @@ def start(directory: Path, root: bytes, *, with_tls: bool) -> tuple[int, int]:
     """Start the server in a process of its own; return its id and its port."""
     sockets = bind("127.0.0.1", 0)
     port = sockets[0].getsockname()[1]
+    listening, listens = os.pipe()
     child = os.fork()
     if child:
         sockets[0].close()
+        os.close(listens)
+        os.read(listening, 1)
+        os.close(listening)
         return child, port
     settings = TLSSettings(directory / "server.pem", directory / "server-key.pem", (root,))
 
@@ -108,7 +113,13 @@ def start(directory: Path, root: bytes, *, with_tls: bool) -> tuple[int, int]:
         stopping = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
         tls = ServerTLS(settings) if with_tls else None
-        await serve([Endpoint(sockets, app, tls)], time.time, stopping, grace_seconds=1)
+        await serve(
+            [Endpoint(sockets, app, tls)],
+            time.time,
+            stopping,
+            grace_seconds=1,
+            ready=lambda: os.close(listens),
+        )
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())
@@ -145,9 +156,9 @@ class Client:
 
         class Load(asyncio.Protocol):
             def connection_made(self, transport: asyncio.BaseTransport) -> None:
-                assert isinstance(transport, asyncio.Transport)
-                self.transport = transport
-                transport.write(REQUEST)
+                # uvloop's transports only behave like asyncio's
+                self.transport = cast("asyncio.Transport", transport)
+                self.transport.write(REQUEST)
 
             def data_received(self, data: bytes) -> None:
                 assert data.startswith(b"HTTP/1.1 200 "), data[:80]

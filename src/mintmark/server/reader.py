@@ -6,6 +6,8 @@ two readers could frame differently is refused and nothing after it is read (RFC
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import httptools
@@ -63,11 +65,11 @@ class RequestReader:
         "_body",
         "_body_bytes",
         "_encoded_slash",
-        "_field_bytes",
+        "_fields",
         "_headers",
+        "_known",
         "_limits",
         "_method",
-        "_minor",
         "_parser",
         "_path",
         "_peer",
@@ -75,6 +77,7 @@ class RequestReader:
         "_unseen",
         "_upgrade",
         "_url",
+        "_version",
         "complete",
         "expects_continue",
         "has_ended",
@@ -88,8 +91,11 @@ class RequestReader:
         self._encoded_slash = encoded_slash
         self._parser: Any = httptools.HttpRequestParser(self)
         self._method = self._path = self._query = ""
-        self._minor = 1
+        self._version = ""
         self._unseen = 0
+        # What the last request began with, and what was made of it: on a kept connection the
+        # next one mostly begins the same.
+        self._known: Any = ((b"", b"", "", []), {})
         self._upgrade = False
         self.steps = 0
         """Counts changes of `phase`, so that a deadline is set once for each."""
@@ -97,14 +103,14 @@ class RequestReader:
         """Whether the last request was read, or refused: nothing more is."""
         self.complete: list[tuple[Request, int]] = []
         """Requests read, in order, each with PERSIST, CLOSE or KEEP_ALIVE; taken by the caller."""
+        self._headers: Mapping[str, str] = {}
         self._begin()
 
     def _begin(self) -> None:
         self.phase = NOTHING
         self.steps += 1
         self._url = b""
-        self._headers: dict[str, str] = {}
-        self._field_bytes = 0
+        self._fields: list[tuple[bytes, bytes]] = []
         self._body: bytes | bytearray = b""
         self._body_bytes = 0
         self.expects_continue = False
@@ -119,42 +125,43 @@ class RequestReader:
         if self.has_ended:
             return
         try:
-            self._feed(data)
-            if self.phase is not NOTHING:
-                self._count_unseen(len(data))
-        except Refusal:
-            self.has_ended = True
-            raise
-
-    def _feed(self, data: bytes) -> None:
-        unread = memoryview(data)
-        try:
-            while True:
-                try:
-                    self._parser.feed_data(unread)
-                except httptools.HttpParserUpgrade as upgrade:
-                    unread = unread[upgrade.args[0] :]
-                    self._read_without_upgrade()
-                else:
-                    return
+            self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            if self.has_ended:
-                return  # data after the last request (RFC 9112 §9.6)
-            if isinstance(error, httptools.HttpParserCallbackError) and error.__context__:
-                raise error.__context__ from None
-            raise _malformed(f"this is not HTTP/1.1: {error}") from None
+            self._feed_on(data, error)
+        if self.phase is not NOTHING:
+            self._count_unseen(len(data))
+
+    def _feed_on(self, data: bytes, error: Exception) -> None:
+        """Go on after llhttp stopped, if it did so for an upgrade."""
+        unread = memoryview(data)
+        while isinstance(error, httptools.HttpParserUpgrade) and not self.has_ended:
+            unread = unread[error.args[0] :]
+            try:
+                self._read_without_upgrade()
+                self._parser.feed_data(unread)
+            except httptools.HttpParserError as next_error:
+                error = next_error
+            else:
+                return
+        if self.has_ended:
+            return  # data after the last request (RFC 9112 §9.6)
+        self.has_ended = True
+        if isinstance(error.__context__, Refusal):
+            raise error.__context__ from None
+        raise _malformed(f"this is not HTTP/1.1: {error}") from error
 
     def _read_without_upgrade(self) -> None:
         """Read a head again as if it had not asked for an upgrade (RFC 9110 §7.8).
 
         llhttp takes what follows such a head for another protocol, even if it is a body.
         """
-        lines = [f"{self._method} {self._url.decode('ascii')} HTTP/1.{self._minor}"]
-        lines += (f"{name}: {text}" for name, text in self._headers.items() if name != "upgrade")
+        line = f"{self._method} {self._url.decode('ascii')} HTTP/{self._version}"
+        fields = (b"%b: %b" % field for field in self._fields if field[0].lower() != b"upgrade")
+        head = b"\r\n".join((line.encode("ascii"), *fields, b"", b""))
         self._upgrade = False
         self._begin()
         self._parser = httptools.HttpRequestParser(self)
-        self._parser.feed_data("\r\n".join((*lines, "", "")).encode("latin-1"))
+        self._parser.feed_data(head)
 
     def _count_unseen(self, size: int) -> None:
         """Limit what llhttp keeps or skips without telling: half a field, chunk extensions."""
@@ -165,64 +172,47 @@ class RequestReader:
         limits = self._limits
         if self.phase is HEADER:
             if self._unseen > limits.target_bytes + limits.header_bytes:
-                raise self._header_too_large()
+                self.has_ended = True
+                raise _header_too_large(limits)
         elif self._unseen > limits.header_bytes + 8 * limits.body_bytes:
             # A chunk of one octet takes six on the wire: more than that is not a body.
-            raise self._body_too_large()
+            self.has_ended = True
+            raise _body_too_large(limits)
 
     # What llhttp calls.
 
-    def on_message_begin(self) -> None:
-        """The first octet of a request."""
-        if self.has_ended:
-            raise _malformed("nothing is read after the last request")
-        self.phase = HEADER
-        self.steps += 1
-        self._unseen = -1
-
     def on_url(self, url: bytes) -> None:
-        """The request target, or a piece of it."""
-        self._url += url
+        """The request target, or a piece of it: a request has begun."""
+        if self.phase is NOTHING:
+            if self.has_ended:
+                raise _malformed("nothing is read after the last request")
+            self.phase = HEADER
+            self.steps += 1
+            self._unseen = -1
+            self._url = url
+        else:
+            self._url += url
         if len(self._url) > self._limits.target_bytes:
             detail = f"the request target is longer than {self._limits.target_bytes} octets"
             raise Refusal(414, Kind.TOO_LARGE, detail)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header field, or a trailer field."""
-        self._field_bytes += len(name) + len(value) + 4
-        if self._field_bytes > self._limits.header_bytes:
-            raise self._header_too_large()
-        if self.phase is BODY:
-            return  # trailer fields may be discarded (RFC 9110 §6.5.1)
-        headers = self._headers
-        key = name.decode("ascii").lower()
-        text = value.decode("latin-1")
-        if key in headers:
-            if key in _SINGLE:
-                raise _malformed(f"the request has two {key} fields")
-            text = f"{headers[key]}, {text}"
-        elif len(headers) >= self._limits.header_count:
-            detail = f"the request has more than {self._limits.header_count} header fields"
-            raise Refusal(431, Kind.TOO_LARGE, detail)
-        headers[key] = text
+        """A header field, or a trailer field: that may be discarded (RFC 9110 §6.5.1)."""
+        if self.phase is HEADER:
+            self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The empty line: decide whether the body is worth reading."""
-        method = _METHODS.get(self._parser.get_method())
-        if method is None:
-            allowed = ", ".join(_METHODS.values())
-            raise Refusal(501, Kind.MALFORMED, f"the method is not one of {allowed}")
-        self._method = method
-        headers = self._headers
-        self._check_version(headers)
-        try:
-            self._path, self._query = target.parse(self._url, encoded_slash=self._encoded_slash)
-        except ValueError as error:
-            raise _malformed(str(error)) from None
-        if "content-length" in headers or "transfer-encoding" in headers:
-            self._check_body(headers)
-        if "upgrade" in headers:
-            self._upgrade = self._parser.should_upgrade()
+        parser = self._parser
+        head = (parser.get_method(), self._url, parser.get_http_version(), self._fields)
+        known, made = self._known
+        if head != known:
+            made = self._head(*head)
+            self._known = head, made
+        self._method, self._path, self._query, self._version, self._headers = made
+        if "upgrade" in self._headers:
+            self._upgrade = parser.should_upgrade()
+        self.expects_continue = "expect" in self._headers and self._version == "1.1"
         self.phase = BODY
         self.steps += 1
         self._unseen = -1
@@ -231,7 +221,7 @@ class RequestReader:
         """A piece of the body."""
         self._body_bytes += len(data)
         if self._body_bytes > self._limits.body_bytes:
-            raise self._body_too_large()
+            raise _body_too_large(self._limits)
         if not self._body:
             self._body = data
             return
@@ -259,44 +249,71 @@ class RequestReader:
             self.has_ended = True
             self.complete.append((request, CLOSE))
         else:
-            self.complete.append((request, PERSIST if self._minor else KEEP_ALIVE))
+            self.complete.append((request, KEEP_ALIVE if self._version == "1.0" else PERSIST))
         self._begin()
 
     # What they decide by.
 
-    def _check_version(self, headers: dict[str, str]) -> None:
-        version = self._parser.get_http_version()
-        if version == "1.1":
-            self._minor = 1
-            if "host" not in headers:  # RFC 9112 §3.2
-                raise _malformed("the request has no Host field")
-        elif version == "1.0":
-            self._minor = 0
-            if "transfer-encoding" in headers:  # RFC 9112 §6.1
-                raise _malformed("an HTTP/1.0 request has a Transfer-Encoding")
-        else:
+    def _head(
+        self, method: bytes, url: bytes, version: str, fields: list[tuple[bytes, bytes]]
+    ) -> tuple[str, str, str, str, Mapping[str, str]]:
+        """Check the head of a request; return method, path, query, version and headers."""
+        if method not in _METHODS:
+            allowed = ", ".join(_METHODS.values())
+            raise Refusal(501, Kind.MALFORMED, f"the method is not one of {allowed}")
+        if version not in ("1.1", "1.0"):
             raise Refusal(505, Kind.MALFORMED, f"HTTP/{version} is not spoken here")
+        headers = self._header_fields(fields)
+        if version == "1.1" and "host" not in headers:  # RFC 9112 §3.2
+            raise _malformed("the request has no Host field")
+        if version == "1.0" and "transfer-encoding" in headers:  # RFC 9112 §6.1
+            raise _malformed("an HTTP/1.0 request has a Transfer-Encoding")
+        try:
+            path, query = target.parse(url, encoded_slash=self._encoded_slash)
+        except ValueError as error:
+            raise _malformed(str(error)) from None
+        self._check_body(headers)
+        if headers.get("expect", "100-continue").lower() != "100-continue" and version == "1.1":
+            # RFC 9110 §10.1.1
+            raise Refusal(417, Kind.MALFORMED, "the expectation is not 100-continue")
+        # The same mapping serves many requests, so nobody may write to it.
+        return _METHODS[method], path, query, version, MappingProxyType(headers)
+
+    def _header_fields(self, fields: list[tuple[bytes, bytes]]) -> dict[str, str]:
+        limits = self._limits
+        if len(fields) > limits.header_count:
+            detail = f"the request has more than {limits.header_count} header fields"
+            raise Refusal(431, Kind.TOO_LARGE, detail)
+        if sum(len(name) + len(value) + 4 for name, value in fields) > limits.header_bytes:
+            raise _header_too_large(limits)
+        headers: dict[str, str] = {}
+        for name, value in fields:
+            key = name.decode("ascii").lower()
+            text = value.decode("latin-1")
+            if key in headers:
+                if key in _SINGLE:
+                    raise _malformed(f"the request has two {key} fields")
+                text = f"{headers[key]}, {text}"
+            headers[key] = text
+        return headers
 
     def _check_body(self, headers: dict[str, str]) -> None:
         coding = headers.get("transfer-encoding")
+        size = headers.get("content-length")
         if coding is not None:
-            if "content-length" in headers:  # RFC 9112 §6.3
+            if size is not None:  # RFC 9112 §6.3
                 raise _malformed("the request has both Transfer-Encoding and Content-Length")
             if coding.lower() != "chunked":  # RFC 9112 §6.1
                 raise Refusal(501, Kind.MALFORMED, "the transfer coding is not chunked")
-        elif int(headers["content-length"]) > self._limits.body_bytes:
-            raise self._body_too_large()
-        expectation = headers.get("expect")
-        if expectation is not None and self._minor:
-            if expectation.lower() != "100-continue":  # RFC 9110 §10.1.1
-                raise Refusal(417, Kind.MALFORMED, "the expectation is not 100-continue")
-            self.expects_continue = True
+        elif size is not None and int(size) > self._limits.body_bytes:
+            raise _body_too_large(self._limits)
 
-    def _header_too_large(self) -> Refusal:
-        limit = self._limits.header_bytes
-        detail = f"the request's header fields are larger than {limit} octets"
-        return Refusal(431, Kind.TOO_LARGE, detail)
 
-    def _body_too_large(self) -> Refusal:
-        limit = self._limits.body_bytes
-        return Refusal(413, Kind.TOO_LARGE, f"the request's body is larger than {limit} octets")
+def _header_too_large(limits: Limits) -> Refusal:
+    detail = f"the request's header fields are larger than {limits.header_bytes} octets"
+    return Refusal(431, Kind.TOO_LARGE, detail)
+
+
+def _body_too_large(limits: Limits) -> Refusal:
+    detail = f"the request's body is larger than {limits.body_bytes} octets"
+    return Refusal(413, Kind.TOO_LARGE, detail)
