@@ -6,7 +6,6 @@ import asyncio
 import gc
 import logging
 import os
-import signal
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -45,14 +44,17 @@ def run(
     passphrase: bytes,
     *,
     ready: Callable[[], None] = lambda: None,
-) -> None:
+) -> int:
     """Serve until a signal says to stop, in as many processes as configured.
 
     Args:
         directory: the authority's files.
         settings: its configuration.
         passphrase: of its CA keys.
-        ready: called once, when connections are accepted.
+        ready: called once, when the first process accepts connections.
+
+    Returns:
+        The exit code.
 
     Raises:
         Error: CONFIGURATION or UNAVAILABLE, when it cannot start.
@@ -61,10 +63,15 @@ def run(
         for port in (settings.server.https_port, settings.server.http_port):
             check_free(host, port)
 
-    def work(started: Callable[[], None], reload: workers.Reload) -> None:
-        uvloop.run(process(directory, settings, passphrase, started=started, reload=reload))
+    def work(worker: workers.Worker) -> None:
+        def started() -> None:
+            worker.ready()
+            if worker.index == 0:
+                ready()
 
-    workers.run(settings.server.workers, work, ready=ready)
+        uvloop.run(process(directory, settings, passphrase, started=started))
+
+    return workers.run(settings.server.workers, work)
 
 
 async def process(
@@ -100,16 +107,14 @@ async def process(
             PublicationSettings(settings.issuer.crl_lifetime),
         )
         await publisher.turn()  # a new authority has a CRL before its first client
-        _handle_signals(opened, tls, stopping)
+        workers.handle_signals(stopping.set, lambda: reload(opened, tls))
         _quiet_collector()
         tasks = [
             asyncio.create_task(each)
             for each in (publisher.run(), responder.run(), Upkeep(opened, tls).run())
         ]
         try:
-            await serve(
-                _endpoints(opened, responder, tls), clock, stopping, ready=started
-            )
+            await serve(_endpoints(opened, responder, tls), clock, stopping, ready=started)
         finally:
             await _cancel(tasks)
 
@@ -159,13 +164,6 @@ def _endpoints(opened: Opened, responder: Responder, tls: ServerTLS) -> list[End
         public = bind(host, server.http_port, shared=shared)
         endpoints.append(Endpoint(public, plain, limits=limits, encoded_slash=True))
     return endpoints
-
-
-def _handle_signals(opened: Opened, tls: ServerTLS, stopping: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, reload, opened, tls)
 
 
 def reload(opened: Opened, tls: ServerTLS) -> None:

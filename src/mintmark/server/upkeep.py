@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -94,4 +93,4 @@ class Upkeep:
     def _stamp(self) -> tuple[int, int]:
         """Return what changes when the server's key or certificate is replaced."""
         server = self._opened.directory.server
-        return os.stat(server.key).st_ino, os.stat(server.fullchain).st_ino
+        return server.key.stat().st_ino, server.fullchain.stat().st_ino
