@@ -70,8 +70,9 @@ async def publish_root_crl(opened: Opened, passphrase: bytes) -> None:
 
 
 def write_own(files: KeyFiles, opened: Opened, own: OwnCertificate) -> None:
-    """Write key and certificate; the key first, so that a reader never sees a new
-    certificate with the old key for longer than the renames take.
+    """Write key and certificate, each file atomically, the certificate last.
+
+    Who reads between the renames sees a pair that does not match and has to read again.
     """
     issuer = opened.authority.issuing.issuer
     chain = pem.certificates((issuer.der, *issuer.chain))

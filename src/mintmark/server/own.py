@@ -25,7 +25,7 @@ from mintmark.model.profile import BUILT_IN
 from mintmark.model.request import IssuanceRequest
 from mintmark.model.time import DAY
 from mintmark.server.settings import Settings
-from mintmark.wire import csr, identifiers
+from mintmark.wire import csr, identifiers, pem
 
 ADMIN_SERVICE = "admin-cli"  # document 3's name for it
 SERVER_SERVICE = "mintmark-server"
@@ -84,7 +84,7 @@ async def _issue(
         lifetime=min(lifetime, room),
     )
     certificate = await issue(_own_rules(authority), LOCAL_ADMIN, request)
-    return OwnCertificate(plain_pkcs8(key), certificate)
+    return OwnCertificate(pem.private_key(plain_pkcs8(key)), certificate)
 
 
 def _spki(key: ec.EllipticCurvePrivateKey) -> bytes:

@@ -11,6 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp
+from tests import pki
+from tests.unit.rest.world import LOCAL
 
 from mintmark.authority.workflow.revoke import revoke
 from mintmark.model.certificate import Reason
@@ -20,8 +22,6 @@ from mintmark.protocol.ocsp.endpoint import OCSPEndpoint
 from mintmark.publication.ocsp import Responder
 from mintmark.server.target import parse
 from mintmark.wire.http import Peer, Request
-from tests import pki
-from tests.unit.rest.world import LOCAL
 
 LIFETIME = 12 * HOUR
 
@@ -234,7 +234,12 @@ def test_an_answer_with_a_nonce_or_an_error_is_never_cached(world, responder):
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/ocsp", 405), ("PUT", "/ocsp", 405), ("POST", "/ocsp/x", 404), ("GET", "/ocspx", 404)],
+    [
+        ("GET", "/ocsp", 405),
+        ("PUT", "/ocsp", 405),
+        ("POST", "/ocsp/x", 404),
+        ("GET", "/ocspx", 404),
+    ],
 )
 def test_other_methods_and_paths_are_refused(world, responder, method, path, status):
     assert http(world, responder, method, path).status == status

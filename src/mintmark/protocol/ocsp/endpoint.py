@@ -1,7 +1,7 @@
 """OCSP over HTTP: POST and GET (RFC 6960 appendix A.1), cacheable as RFC 9919 §6 wants it.
 
-    POST /ocsp              body: OCSPRequest, application/ocsp-request
-    GET  /ocsp/BASE64       the same in the path, percent-encoded
+* `POST /ocsp`: the body is an OCSPRequest, application/ocsp-request.
+* `GET /ocsp/BASE64`: the same in the path, percent-encoded.
 """
 
 from __future__ import annotations

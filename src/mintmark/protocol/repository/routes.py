@@ -27,7 +27,6 @@ FRESH = 1.0  # seconds a CRL is kept before the store is asked again
 MAX_AGE = 60  # seconds a cache may keep a CRL: the promise of section "Revocation" in the docs
 
 
-
 class Repository:
     """Answers for the plain HTTP port, OCSP aside.
 
@@ -43,21 +42,21 @@ class Repository:
             for der in dict.fromkeys(issuer.root for issuer in authority.issuers)
         )
 
-    async def handle(self, request: Request) -> Response:
+    async def handle(self, request: Request) -> Response:  # noqa: PLR0911 - one a route
         """Answer one request; whatever is not listed above is not found."""
         if request.method not in {"GET", "HEAD"}:
             return Response(405, headers=(("Allow", "GET, HEAD"),))
-        path = request.path
-        if path == "/health":
-            return await health(self._authority)
-        if path == "/roots.pem":
-            return Response(200, self._roots, "application/x-pem-file")
-        if path == "/crl/all.pem":
-            return await self._all_crls()
-        if match := CRL_PATH.fullmatch(path):
+        if match := CRL_PATH.fullmatch(request.path):
             return await self._crl(match[1], match[2], request)
-        if match := ISSUER_PATH.fullmatch(path):
+        if match := ISSUER_PATH.fullmatch(request.path):
             return self._issuer(match[1])
+        match request.path:
+            case "/crl/all.pem":
+                return await self._all_crls()
+            case "/roots.pem":
+                return Response(200, self._roots, "application/x-pem-file")
+            case "/health":
+                return await health(self._authority)
         return _not_found()
 
     def _issuer(self, issuer_id: str) -> Response:
