@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
+from mintmark.client import documents
+from mintmark.model.certificate import Reason
+from mintmark.model.errors import Kind
 from mintmark.protocol.rest.openapi import describe
 from mintmark.protocol.rest.routes import Access
 from mintmark.protocol.rest.table import ROUTES
+from mintmark.wire.json import decode
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +94,45 @@ def test_schemathesis_loads_it():
 
     schema = schemathesis.openapi.from_dict(json.loads(describe(ROUTES)))
     assert len(list(schema.get_all_operations())) == len(ROUTES)
+
+
+# --- the page that explains it -----------------------------------------------------------------
+
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "rest-api.md"
+
+
+def test_the_reference_page_names_every_route_and_who_may_call_it():
+    text = PAGE.read_text(encoding="utf-8")
+    for route in ROUTES:
+        if route.path == "/certificates":
+            continue
+        (row,) = (
+            line for line in text.splitlines() if f"| `{route.method} {route.path}` |" in line
+        )
+        who = row.split("|")[2]
+        if route.access is Access.PUBLIC:
+            assert "everybody" in who, row
+        elif route.operation is not None:
+            assert f"`{route.operation.value}`" in who, row
+        assert ("token" in who) is route.tokens, row
+
+
+@pytest.mark.parametrize(
+    "struct", [documents.CertificateRequest, documents.IssuedCertificate, documents.TokenRequest]
+)
+def test_the_reference_page_names_every_field(struct):
+    text = PAGE.read_text(encoding="utf-8")
+    for name in struct.__struct_fields__:
+        assert f"`{name}`" in text, name
+
+
+def test_the_reference_page_names_every_kind_and_reason():
+    text = PAGE.read_text(encoding="utf-8")
+    withheld = {Kind.CONFIGURATION}
+    for word in [*(k.value for k in Kind if k not in withheld), *(r.word for r in Reason)]:
+        assert f"`{word}`" in text, word
+
+
+def test_the_example_of_the_reference_page_is_a_request():
+    (example,) = re.findall(r"```json\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert decode(example.encode(), documents.CertificateRequest).service_name
