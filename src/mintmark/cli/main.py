@@ -1,6 +1,6 @@
-"""The `mintmark` command: finds the right file for what was typed, and reports what was refused.
+"""The `mintmark` command: runs what was typed, and reports what was refused.
 
-Help, version and usage errors import nothing but click: a command's file is imported when it
+Help, version and usage errors import nothing but click: a command's work is imported when it
 runs. Errors are two lines on the standard error stream, `mintmark: error: …` and
 `mintmark: hint: …`; exit status 0 means done, 1 refused or failed, 2 wrongly typed.
 """
@@ -8,73 +8,36 @@ runs. Errors are two lines on the standard error stream, `mintmark: error: …` 
 from __future__ import annotations
 
 import difflib
-import importlib
 import os
 import signal
 import sys
-from typing import Final, NoReturn
+from typing import NoReturn
 
 import click
 
 from mintmark import __version__
+from mintmark.cli.grammar import COMMANDS
 from mintmark.cli.options import HELP, global_options
 from mintmark.model.errors import Error
 
-# Where each command is, and its one line of help; in the order of a certificate's life.
-COMMANDS: Final = {
-    "up": ("serving:up", "Create an authority if there is none, and serve it."),
-    "init": ("creating:init", "Create an authority."),
-    "serve": ("serving:serve", "Serve an authority."),
-    "issue": ("issuing:issue", "Make a key here and have it certified."),
-    "sign": ("issuing:sign", "Have a CSR certified."),
-    "renew": ("renewing:renew", "Certify the same key again."),
-    "rekey": ("renewing:rekey", "Replace a certificate and its key."),
-    "revoke": ("revoking:revoke", "Revoke a certificate, for good."),
-    "list": ("inventory:list_", "List certificates."),
-    "show": ("inventory:show", "Show a certificate, on record or in a file."),
-    "export": ("exporting:export", "Write a certificate in another format."),
-    "verify": ("verifying:verify", "Check a certificate's files, or a server that uses it."),
-    "token": ("enrolling:token", "Make a one-time enrolment token."),
-    "audit": ("auditing:audit", "Prove and read the audit log."),
-    "db": ("storage:db", "Look after the database."),
-    "config": ("configuration:config", "Check and show the configuration."),
-    "health": ("inventory:health", "Ask the server whether it and its storage work."),
-}
-
 
 class Mintmark(click.Group):
-    """The group of all commands, which imports one only when it is needed."""
+    """The group of all commands, in the order of a certificate's life."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return all names in order."""
+        """Return all names in the order of the grammar."""
         del ctx
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a command; None if there is none of that name."""
-        del ctx
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command = getattr(importlib.import_module(f"mintmark.cli.{module}"), attribute)
-        assert isinstance(command, click.Command)  # noqa: S101 - a slip in the table above
-        return command
+        return list(self.commands)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that was typed, or name the nearest one."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1, cutoff=0.5)
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], self.commands, n=1, cutoff=0.5)
             hint = f"did you mean 'mintmark {near[0]}'?" if near else "see: mintmark --help"
             raise UnknownCommand(f"there is no command '{args[0]}'", hint)
         return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands from the table, importing none."""
-        del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
 
 class UnknownCommand(click.UsageError):
@@ -92,6 +55,7 @@ class UnknownCommand(click.UsageError):
 
 @click.command(
     cls=Mintmark,
+    commands={str(command.name): command for command in COMMANDS},
     name="mintmark",
     params=global_options(),
     context_settings=HELP,

@@ -5,8 +5,12 @@ They may stand before or behind the command's name; behind wins.
 
 from __future__ import annotations
 
+import importlib
 import json
-from collections.abc import Callable
+import os
+import shlex
+import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -48,46 +52,59 @@ class Place:
 
     def command(self, text: str) -> str:
         """Return a command line that reaches the same authority from the same directory."""
-        return f"mintmark {text}" if self.is_default else f"mintmark {text} --dir {self.directory}"
+        line = f"{program()} {text}"
+        return line if self.is_default else f"{line} --dir {shlex.quote(str(self.directory))}"
+
+
+def program() -> str:
+    """Return how to call this program again from here."""
+    typed = Path(sys.argv[0])
+    if typed.name == "__main__.py":
+        return f"{sys.executable} -m mintmark"
+    found = shutil.which("mintmark")
+    if typed.name != "mintmark" or (found is not None and Path(found).samefile(typed)):
+        return "mintmark"
+    return shlex.quote(min(str(typed), os.path.relpath(typed), key=len))
 
 
 class Command(click.Command):
-    """A command whose function gets a `Place` beside its own parameters.
+    """A command whose work is in a file of its own, imported when it runs.
 
     Args:
-        reach: whether it can ask a server.
+        run: the function, as `module:function` below `mintmark.cli`; it gets a `Place` and the
+            command's own parameters.
+        reach: whether the command can ask a server.
         passphrase: whether it reads the CA keys of the directory.
     """
 
     def __init__(
-        self, *args: Any, reach: bool = False, passphrase: bool = False, **more: Any
+        self,
+        run: str,
+        *,
+        params: list[click.Parameter],
+        reach: bool = False,
+        passphrase: bool = False,
+        **more: Any,
     ) -> None:
-        super().__init__(*args, **more)
-        self.params += _local_options()
+        shared = _local_options()
         if reach:
-            self.params += _server_options()
+            shared += _server_options()
         elif passphrase:
-            self.params.append(_passphrase_option())
+            shared.append(_passphrase_option())
+        super().__init__(params=params + shared, callback=self._run, context_settings=HELP, **more)
+        self._function = run
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; in JSON, a refusal is an answer too."""
-        place = _take_place(ctx)
-        ctx.params["place"] = place
+    def _run(self, **parameters: Any) -> None:
+        place = _take_place(click.get_current_context(), parameters)
+        module, _, function = self._function.partition(":")
         try:
-            return super().invoke(ctx)
-        except Error as error:
+            getattr(importlib.import_module(f"mintmark.cli.{module}"), function)(
+                place, **parameters
+            )
+        except Error as error:  # in JSON, a refusal is an answer too
             if place.as_json:
                 print_json({"error": _refusal(error)})
             raise
-
-
-def command(
-    name: str, *, reach: bool = False, passphrase: bool = False
-) -> Callable[[Callable[..., Any]], Command]:
-    """Make a function the command `name`; its docstring is the help."""
-    return click.command(
-        name, cls=Command, reach=reach, passphrase=passphrase, context_settings=HELP
-    )
 
 
 def global_options() -> list[click.Parameter]:
@@ -109,13 +126,13 @@ def _refusal(error: Error) -> dict[str, Any]:
     return found
 
 
-def _take_place(ctx: click.Context) -> Place:
+def _take_place(ctx: click.Context, parameters: dict[str, Any]) -> Place:
     """Take the shared options out of the command's parameters; those behind the name win."""
     before = ctx.find_root().params
     given: dict[str, Any] = {}
     for option in global_options():
         name = str(option.name)
-        here = ctx.params.pop(name, None)
+        here = parameters.pop(name, None)
         given[name] = here or before.get(name)
     directory = given.pop("directory")
     chosen = {name: value for name, value in given.items() if value}

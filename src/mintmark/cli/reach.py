@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import msgspec
 
 from mintmark.cli.delivery import CA, FULLCHAIN, KEY
 from mintmark.cli.options import Place
 from mintmark.cli.passphrase import read_passphrase
 from mintmark.client.api import APIClient
-from mintmark.client.transport import Answer, HTTPTransport, Transport
+from mintmark.client.transport import HTTPTransport, Transport
 from mintmark.model.errors import Error, Kind
-
-if TYPE_CHECKING:
-    from mintmark.server.local import LocalAPI
+from mintmark.server.directory import Directory
 
 
 @contextmanager
@@ -35,13 +29,13 @@ def reach(
     Raises:
         Error: CONFIGURATION when the options do not say enough, or contradict each other.
     """
+    if place.offline and place.server is not None:
+        raise Error(Kind.CONFIGURATION, "--offline and --server exclude each other")
+    transport: Transport
     if place.offline:
-        if place.server is not None:
-            raise Error(Kind.CONFIGURATION, "--offline and --server exclude each other")
-        with _local(place) as transport:
-            yield APIClient(transport)
-        return
-    transport = HTTPTransport(server_url(place), *_credentials(place, token, own))
+        transport = _local(place)
+    else:
+        transport = HTTPTransport(server_url(place), *_credentials(place, token, own))
     try:
         yield APIClient(transport, token=token)
     finally:
@@ -52,14 +46,19 @@ def server_url(place: Place) -> str:
     """Return the server's URL; without --server, that of the directory's own server."""
     if place.server is not None:
         return place.server
-    from mintmark.server.directory import Directory  # noqa: PLC0415 - not with --server
-
     directory = Directory(place.directory)
     directory.require_ready()
     server = directory.settings().server
     local = next((name for name in ("localhost", "127.0.0.1", "::1") if name in server.names), None)
     host = local or server.names[0]
     return f"https://{f'[{host}]' if ':' in host else host}:{server.https_port}"
+
+
+def asks_as_admin(place: Place) -> bool:
+    """Whether the directory's administrator asks, who can ask for every service."""
+    if place.offline:
+        return True
+    return place.certificate is None and Directory(place.directory).admin.key.exists()
 
 
 def _credentials(
@@ -70,72 +69,24 @@ def _credentials(
     certificate, key = place.certificate, place.key
     if (certificate is None) != (key is None):
         raise Error(Kind.CONFIGURATION, "--cert and --key go together")
-    admin, root = place.directory / "admin", place.directory / "root" / "cert.pem"
-    if ca is None and root.exists():
-        ca = root
+    directory = Directory(place.directory)
+    if ca is None and directory.root.certificate.exists():
+        ca = directory.root.certificate
     if token is not None:  # a token speaks for itself
         return certificate, key, ca
-    if certificate is None and (admin / "key.pem").exists():
-        certificate, key = admin / "fullchain.pem", admin / "key.pem"
+    if certificate is None and directory.admin.key.exists():
+        certificate, key = directory.admin.fullchain, directory.admin.key
     if certificate is None and own is not None and (own / KEY).exists():
         certificate, key = own / FULLCHAIN, own / KEY
         ca = ca or own / CA
     return certificate, key, ca
 
 
-@contextmanager
-def _local(place: Place) -> Iterator[Transport]:
-    """Yield a transport that answers in this process, from the directory's own files."""
-    from mintmark.server.directory import Directory  # noqa: PLC0415 - only for --offline
-    from mintmark.server.local import local_api  # noqa: PLC0415 - only for --offline
+def _local(place: Place) -> Transport:
+    """Return a transport that answers in this process, from the directory's own files."""
+    from mintmark.server.local import local_transport  # noqa: PLC0415 - only for --offline
 
     directory = Directory(place.directory)
     directory.require_ready()
     settings = directory.settings()
-    passphrase = read_passphrase(place, directory.passphrase_file)
-    with asyncio.Runner() as runner:
-        context = local_api(directory, settings, passphrase)
-        api = runner.run(context.__aenter__())
-        try:
-            yield _LocalTransport(runner, api)
-        finally:
-            runner.run(context.__aexit__(None, None, None))
-
-
-class _LocalTransport:
-    """A transport without a network.
-
-    Args:
-        runner: of the event loop in which the authority was opened.
-        api: the authority's API.
-    """
-
-    def __init__(self, runner: asyncio.Runner, api: LocalAPI) -> None:
-        self._runner = runner
-        self._api = api
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        json: object = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Answer:
-        """Answer one request."""
-        from urllib.parse import unquote  # noqa: PLC0415 - only for --offline
-
-        from mintmark.wire.http import Peer, Request  # noqa: PLC0415 - only for --offline
-
-        route, _, query = path.partition("?")
-        sent = {name.lower(): value for name, value in (headers or {}).items()}
-        body = b""
-        if json is not None:
-            body = msgspec.json.encode(json)
-            sent["content-type"] = "application/json"
-        request = Request(method, unquote(route), query, sent, body, Peer(""))
-        response = self._runner.run(self._api.call(request))
-        found = {name.lower(): value for name, value in response.headers}
-        return Answer(response.status, found, response.body)
-
-    def close(self) -> None:
-        """Nothing is open here that `_local` does not close."""
+    return local_transport(directory, settings, read_passphrase(place, directory.passphrase_file))

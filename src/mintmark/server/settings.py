@@ -378,11 +378,20 @@ def load(path: Path) -> Settings:
     """
     text = _text(path)
     try:
-        settings = decode(Settings, yaml.read(text))
-        for problem in _contradictions(settings):
-            raise problem
+        return of(yaml.read(text))
     except Error as error:
         raise Error(error.kind, f"{path}: {error.detail}", hint=error.hint) from error
+
+
+def of(values: object) -> Settings:
+    """Return the settings that plain values say, as a file would.
+
+    Raises:
+        Error: CONFIGURATION, with the key and what it has to be.
+    """
+    settings = decode(Settings, values)
+    for problem in _contradictions(settings):
+        raise problem
     return settings
 
 

@@ -1,0 +1,62 @@
+"""What a person writes about a certificate, turned into what the API takes."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.x509.oid import NameOID
+
+from mintmark.authority.signer.file import SigningPrivateKey, plain_pkcs8
+from mintmark.client.api import APIClient
+from mintmark.model.identifiers import Identifier, IdentifierType
+from mintmark.wire import pem
+
+MAX_COMMON_NAME = 64  # RFC 5280 appendix A.1: ub-common-name
+
+
+def make_csr(
+    key: SigningPrivateKey, identifiers: Iterable[Identifier] = (), common_name: str = ""
+) -> str:
+    """Return a CSR, PEM, for a key and the names it shall carry (RFC 2986)."""
+    names = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)] if common_name else []
+    builder = x509.CertificateSigningRequestBuilder(subject_name=x509.Name(names))
+    general_names = [_general_name(one) for one in identifiers]
+    if general_names:
+        san = x509.SubjectAlternativeName(general_names)
+        builder = builder.add_extension(san, critical=not names)
+    digest = None if isinstance(key, Ed25519PrivateKey) else hashes.SHA256()
+    csr = builder.sign(key, digest)
+    return pem.csr(csr.public_bytes(serialization.Encoding.DER)).decode()
+
+
+def key_pem(key: SigningPrivateKey) -> bytes:
+    """Return a private key as PKCS #8, PEM."""
+    return pem.private_key(plain_pkcs8(key))
+
+
+def common_name_of(identifier: Identifier) -> str:
+    """Return the name as a common name, empty if it is none or does not fit."""
+    fits = len(identifier.value) <= MAX_COMMON_NAME
+    host = identifier.type in (IdentifierType.DNS, IdentifierType.IP)
+    return identifier.value if fits and host else ""
+
+
+def anchors(api: APIClient) -> str:
+    """Return the authority's trust anchors, PEM."""
+    return "".join(root.certificate for root in api.roots())
+
+
+def _general_name(identifier: Identifier) -> x509.GeneralName:
+    match identifier.type:
+        case IdentifierType.DNS:
+            return x509.DNSName(identifier.value)
+        case IdentifierType.IP:
+            return x509.IPAddress(ipaddress.ip_address(identifier.value))
+        case IdentifierType.EMAIL:
+            return x509.RFC822Name(identifier.value)
+        case IdentifierType.URI:
+            return x509.UniformResourceIdentifier(identifier.value)

@@ -1,0 +1,394 @@
+"""The command line: every command and option, on one page, importing none of the work.
+
+`docs/reference/cli.md` is made from this page, and a test compares the two.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from mintmark.cli.options import HELP, Command
+from mintmark.model.certificate import Reason, Status
+from mintmark.model.errors import Error
+from mintmark.model.keys import KeyType
+from mintmark.model.time import parse_duration
+
+_FILE: Final = click.Path(dir_okay=False, path_type=Path)
+_DIRECTORY: Final = click.Path(file_okay=False, path_type=Path)
+_KEY_TYPE: Final = click.Choice([key_type.value for key_type in KeyType])
+_FORMATS: Final = ("pem", "der", "chain", "fullchain", "pkcs12", "pkcs7")
+
+
+class _Duration(click.ParamType[str]):
+    """A duration, refused before anything is asked for; the text is passed on."""
+
+    name = "duration"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            parse_duration(value)
+        except Error as error:
+            self.fail(f"{error.detail}; {error.hint}", param, ctx)
+        return value
+
+
+_DURATION: Final = _Duration()
+
+
+def _option(*names: str, **more: Any) -> click.Parameter:
+    return click.Option(names, **more)
+
+
+def _argument(name: str, **more: Any) -> click.Parameter:
+    return click.Argument([name], **more)
+
+
+def _new_certificate() -> list[click.Parameter]:
+    """Options that shape a certificate asked for."""
+    return [
+        _option("--service", help="Whose certificate it is.  [default: the first NAME]"),
+        _option("--profile", help="Its shape: server, client, peer, or one of yours."),
+        _option("--san", "sans", multiple=True, metavar="NAME", help="Another name it carries."),
+        _option("--lifetime", type=_DURATION, help="How long it is valid, as 90d."),
+        _option(
+            "--metadata",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Owner, environment and the like.",
+        ),
+    ]
+
+
+def _listening() -> list[click.Parameter]:
+    """Options for the configuration of a new authority."""
+    return [
+        _option("--organization", help="Organization in the names of root and intermediate."),
+        _option(
+            "--name",
+            "names",
+            multiple=True,
+            help="DNS name or address of the server.  [default: localhost, 127.0.0.1, ::1]",
+        ),
+        _option(
+            "--listen", multiple=True, metavar="ADDRESS", help="Listen on it.  [default: 127.0.0.1]"
+        ),
+        _option("--https-port", type=click.IntRange(1, 65535), help="[default: 8443]"),
+        _option("--http-port", type=click.IntRange(1, 65535), help="[default: 8080]"),
+        _option(
+            "--key-type", type=_KEY_TYPE, help="Of the intermediate's key.  [default: ec-p256]"
+        ),
+        _option("--root-key-type", type=_KEY_TYPE, help="Of the root's key.  [default: ec-p256]"),
+    ]
+
+
+UP: Final = Command(
+    "serving:up",
+    name="up",
+    short_help="Create an authority if there is none, and serve it.",
+    help="Create an authority if there is none, and serve it.\n\n"
+    "Without a passphrase from a file or the environment, one is made up and kept in "
+    "DIR/passphrase. The options below shape a new authority; one that exists has "
+    "DIR/mintmark.yaml.",
+    params=_listening(),
+    passphrase=True,
+)
+INIT: Final = Command(
+    "creating:init",
+    name="init",
+    short_help="Create an authority.",
+    help="Create an authority: root, intermediate, configuration, database, and the "
+    "certificates of the server and of its administrator.\n\n"
+    "A mintmark.yaml that already lies in DIR is taken as it is.",
+    params=[
+        *_listening(),
+        _option("--country", metavar="CC", help="Country in the names, two letters."),
+        _option("--root-name", help="Common name of the root."),
+        _option("--intermediate-name", help="Common name of the intermediate."),
+        _option("--root-lifetime", type=_DURATION, default="10y", show_default=True),
+        _option("--intermediate-lifetime", type=_DURATION, default="5y", show_default=True),
+        _option(
+            "--permit",
+            multiple=True,
+            metavar="NAME",
+            help="Only certify names below this domain, or in this network.",
+        ),
+        _option("--public-http-url", metavar="URL", help="Where everybody reaches the HTTP port."),
+        _option(
+            "--database", metavar="URL", help="sqlite:FILE or postgresql://USER@HOST/DATABASE."
+        ),
+        _option("--database-password-file", metavar="FILE", help="File with its password."),
+        _option(
+            "--no-root-key",
+            is_flag=True,
+            help="Make no root: write a CSR for an intermediate signed elsewhere.",
+        ),
+        _option("--resume", is_flag=True, help="Go on with the intermediate signed elsewhere."),
+        _option("--chain", type=_FILE, help="With --resume: its certificate up to the root, PEM."),
+    ],
+    passphrase=True,
+)
+SERVE: Final = Command(
+    "serving:serve",
+    name="serve",
+    short_help="Serve an authority.",
+    help="Serve an authority until SIGTERM or SIGINT; SIGHUP takes up the configuration anew.",
+    params=[
+        _option(
+            "--workers", type=click.IntRange(1, 256), help="Processes, instead of server.workers."
+        )
+    ],
+    passphrase=True,
+)
+ISSUE: Final = Command(
+    "issuing:issue",
+    name="issue",
+    short_help="Make a key here and have it certified.",
+    help="Make a key here, have it certified for NAME…, and write cert.pem, chain.pem, "
+    "fullchain.pem, privkey.pem and ca.pem.\n\n"
+    "The first NAME is the common name. Names are DNS names, IP addresses, e-mail addresses "
+    "or URIs.",
+    params=[
+        _argument("names", nargs=-1, required=True, metavar="NAME..."),
+        *_new_certificate(),
+        _option("--key-type", type=_KEY_TYPE, default="ec-p256", show_default=True),
+        _option("--out", type=_DIRECTORY, help="Write the files here.  [default: ./NAME]"),
+        _option("--force", is_flag=True, help="Overwrite a certificate with other names."),
+        _option("--token-file", type=_FILE, help="Ask with the one-time token in this file."),
+    ],
+    reach=True,
+)
+SIGN: Final = Command(
+    "issuing:sign",
+    name="sign",
+    short_help="Have a CSR certified.",
+    help="Have the key of a CSR certified; '-' reads it from the standard input. Only its key "
+    "and its names count, never its extensions. Certificate and chain are printed as PEM.",
+    params=[
+        _argument("csr", type=click.File("rb"), metavar="CSR"),
+        *_new_certificate(),
+        _option("--out", type=_FILE, help="Write certificate and chain to this file."),
+        _option("--token-file", type=_FILE, help="Ask with the one-time token in this file."),
+    ],
+    reach=True,
+)
+RENEW: Final = Command(
+    "renewing:renew",
+    name="renew",
+    short_help="Certify the same key again.",
+    help="Certify the same key and names again. Files in a directory are replaced; for an id, "
+    "certificate and chain are printed as PEM.",
+    params=[
+        _argument("target", metavar="DIR|FILE|ID"),
+        _option("--lifetime", type=_DURATION, help="How long it is valid, as 90d."),
+        _option("--out", type=_DIRECTORY, help="Write the files here."),
+    ],
+    reach=True,
+)
+REKEY: Final = Command(
+    "renewing:rekey",
+    name="rekey",
+    short_help="Replace a certificate and its key.",
+    help="Make a new key here and have it certified for the same names. Files in a directory "
+    "are replaced; for an id, --out says where they go.",
+    params=[
+        _argument("target", metavar="DIR|FILE|ID"),
+        _option("--lifetime", type=_DURATION, help="How long it is valid, as 90d."),
+        _option("--key-type", type=_KEY_TYPE, help="[default: as before]"),
+        _option("--out", type=_DIRECTORY, help="Write the files here."),
+    ],
+    reach=True,
+)
+REVOKE: Final = Command(
+    "revoking:revoke",
+    name="revoke",
+    short_help="Revoke a certificate, for good.",
+    help="Revoke a certificate, for good. A key revoked for key-compromise is never certified "
+    "again.",
+    params=[
+        _argument("target", metavar="DIR|FILE|ID"),
+        _option(
+            "--reason",
+            type=click.Choice([reason.word for reason in Reason]),
+            default=Reason.UNSPECIFIED.word,
+            show_default=True,
+        ),
+    ],
+    reach=True,
+)
+LIST: Final = Command(
+    "inventory:list_certificates",
+    name="list",
+    short_help="List certificates.",
+    help="List certificates, newest first.",
+    params=[
+        _option("--service", help="Of this service."),
+        _option("--profile", help="Of this profile."),
+        _option("--status", type=click.Choice([status.value for status in Status])),
+        _option("--name", help="That carry this name."),
+        _option("--expiring", type=_DURATION, help="That end within this time, as 30d."),
+        _option("--limit", type=click.IntRange(1), default=100, show_default=True),
+    ],
+    reach=True,
+)
+SHOW: Final = Command(
+    "inventory:show",
+    name="show",
+    short_help="Show a certificate, on record or in a file.",
+    help="Show a certificate: one on record by id or service, or the one in a file or "
+    "directory, without asking anybody.",
+    params=[_argument("target", metavar="DIR|FILE|ID")],
+    reach=True,
+)
+EXPORT: Final = Command(
+    "exporting:export",
+    name="export",
+    short_help="Write a certificate in another format.",
+    help="Write a certificate in another format. PKCS #12 of a directory includes its private "
+    "key, under the password that --password-file or the terminal gives.",
+    params=[
+        _argument("target", metavar="DIR|ID"),
+        _option("--format", "form", type=click.Choice(_FORMATS), default="pem", show_default=True),
+        _option("--out", type=_FILE, help="Write to this file instead of the standard output."),
+        _option("--password-file", type=_FILE, help="Password of a PKCS #12 file."),
+    ],
+    reach=True,
+)
+VERIFY: Final = Command(
+    "verifying:verify",
+    name="verify",
+    short_help="Check a certificate's files, or a server that uses it.",
+    help="Check a certificate: path to our root, dates, key, purpose, names, revocation, file "
+    "modes. TARGET is a directory, a file, or HOST:PORT of a TLS server.",
+    params=[
+        _argument("target", metavar="DIR|FILE|HOST:PORT"),
+        _option("--name", help="A name it has to be valid for."),
+        _option(
+            "--purpose",
+            type=click.Choice(["server", "client"]),
+            help="What it is used for.  [default: whatever it allows]",
+        ),
+        _option("--starttls", type=click.Choice(["postgresql"]), help="How TLS begins there."),
+        _option("--no-revocation", is_flag=True, help="Do not ask whether it is revoked."),
+    ],
+    reach=True,
+)
+TOKEN: Final = Command(
+    "enrolling:token",
+    name="token",
+    short_help="Make a one-time enrolment token.",
+    help="Make a one-time token for the first certificate of service NAME, and print the "
+    "command that uses it.",
+    params=[
+        _argument("service", metavar="NAME"),
+        _option(
+            "--san", "sans", multiple=True, metavar="NAME", help="A name its certificate may carry."
+        ),
+        _option("--profile", help="The only profile it is good for."),
+        _option("--lifetime", type=_DURATION, default="1h", show_default=True),
+        _option("--out", type=_FILE, help="Write the token to this file, mode 0600."),
+    ],
+    reach=True,
+)
+HEALTH: Final = Command(
+    "inventory:health",
+    name="health",
+    short_help="Ask whether the server and its storage work.",
+    help="Ask whether the server and its storage work.",
+    params=[],
+    reach=True,
+)
+
+
+def _group(name: str, summary: str, *commands: Command) -> click.Group:
+    return click.Group(
+        name,
+        commands={str(command.name): command for command in commands},
+        help=summary,
+        context_settings=HELP,
+    )
+
+
+AUDIT: Final = _group(
+    "audit",
+    "Prove and read the audit log.",
+    Command(
+        "auditing:verify",
+        name="verify",
+        short_help="Prove that the log is whole.",
+        help="Prove that the log is whole: every record hashed, every checkpoint's signature "
+        "and root, every certificate vouched for. Reads the database itself, with nothing but "
+        "the public key of the log.",
+        params=[],
+    ),
+    Command(
+        "auditing:list_records",
+        name="list",
+        short_help="List records.",
+        help="List records, newest first.",
+        params=[
+            _option("--service", help="Done by this service."),
+            _option("--action", help="As certificate.request or token.create."),
+            _option("--limit", type=click.IntRange(1), default=50, show_default=True),
+        ],
+        reach=True,
+    ),
+)
+DB: Final = _group(
+    "db",
+    "Look after the database.",
+    Command(
+        "storage:migrate",
+        name="migrate",
+        short_help="Bring the schema up to date.",
+        help="Bring the schema up to date; harmless when it is.",
+        params=[],
+    ),
+    Command(
+        "storage:check",
+        name="check",
+        short_help="Look for what is wrong with it.",
+        help="Look for what is wrong with the database: its own integrity, certificates without "
+        "audit record, CRL numbers that do not rise.",
+        params=[],
+    ),
+)
+CONFIG: Final = _group(
+    "config",
+    "Check and show the configuration.",
+    Command(
+        "configuration:check",
+        name="check",
+        short_help="Look for mistakes in it.",
+        help="Look for mistakes in DIR/mintmark.yaml, or in FILE.",
+        params=[_argument("file", type=_FILE, required=False)],
+    ),
+    Command(
+        "configuration:show",
+        name="show",
+        short_help="Show what is in force.",
+        help="Show what is in force, defaults filled in; --template shows the commented file.",
+        params=[_option("--template", is_flag=True, help="Show the commented file of defaults.")],
+    ),
+)
+COMMANDS: Final[tuple[click.Command, ...]] = (
+    UP,
+    INIT,
+    SERVE,
+    ISSUE,
+    SIGN,
+    RENEW,
+    REKEY,
+    REVOKE,
+    LIST,
+    SHOW,
+    EXPORT,
+    VERIFY,
+    TOKEN,
+    AUDIT,
+    DB,
+    CONFIG,
+    HEALTH,
+)
