@@ -17,11 +17,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_der_public_key,
-)
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier
@@ -149,7 +145,7 @@ def subject_key(spki_der: bytes) -> SubjectKey:
         key_type = KeyType.EC_P384
     elif size == 44 and spki_der.startswith(_ED25519):
         key_type = KeyType.ED25519
-    elif spki_der.find(_RSA, 0, 24) < 0:
+    elif not _is_rsa(spki_der):
         _refuse_key(spki_der)
     try:
         public_key: Any = load_der_public_key(spki_der)
@@ -159,7 +155,7 @@ def subject_key(spki_der: bytes) -> SubjectKey:
             Kind.BAD_PUBLIC_KEY, "public key is no valid key of its type", hint=_ACCEPTED
         ) from error
     if key_type is None:
-        key_type = _rsa_type(public_key, spki_der)
+        key_type = _rsa_type(public_key.key_size)
     return SubjectKey(spki_der, hashlib.sha256(spki_der).digest(), key_type, public_key)
 
 
@@ -175,17 +171,18 @@ def certified_key(certificate_der: bytes) -> SubjectKey:
 _RSA_TYPES: Final = {kind.rsa_bits: kind for kind in ALL_KEY_TYPES if kind.rsa_bits is not None}
 
 
-def _rsa_type(public_key: Any, spki_der: bytes) -> KeyType:
-    """Return the type of an RSA key, told by its modulus."""
-    if not isinstance(public_key, rsa.RSAPublicKey):
-        raise Error(Kind.BAD_PUBLIC_KEY, "public key is of an unknown type", hint=_ACCEPTED)
-    bits = public_key.key_size
+def _is_rsa(spki_der: bytes) -> bool:
+    """Whether the key's own AlgorithmIdentifier, its first element, is rsaEncryption."""
+    long_form = spki_der[1:2] >= b"\x80"
+    return spki_der.startswith(_RSA, 2 + (spki_der[1] & 0x7F if long_form else 0))
+
+
+def _rsa_type(bits: int) -> KeyType:
+    """Return the type of an RSA key, told by the size of its modulus."""
     key_type = _RSA_TYPES.get(bits)
     if key_type is None:
         why = "is weak" if bits < 2048 else "is of a size that is not accepted"
         raise Error(Kind.BAD_PUBLIC_KEY, f"RSA key of {bits} bits {why}", hint=_ACCEPTED)
-    if public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) != spki_der:
-        raise Error(Kind.BAD_PUBLIC_KEY, "RSA key is not encoded in DER", hint=_ACCEPTED)
     return key_type
 
 

@@ -314,20 +314,8 @@ def _responder_id(key_hash: bytes) -> bytes:
 
 def _nonce_extension(nonce: bytes) -> bytes:
     """Return responseExtensions with the nonce alone (RFC 9654 §2.1)."""
-    size = len(nonce)
-    if size > 64:
-        value = der.octet_string(der.octet_string(nonce))
-        return der.explicit(1, der.sequence(der.sequence(_NONCE, value)))
-    head = len(_NONCE)
-    return (
-        b"%b%b%b"
-        % (
-            bytes((0xA1, head + size + 8, 0x30, head + size + 6, 0x30, head + size + 4)),
-            _NONCE,
-            bytes((0x04, size + 2, 0x04, size)),
-        )
-        + nonce
-    )
+    value = der.octet_string(der.octet_string(nonce))
+    return der.explicit(1, der.sequence(der.sequence(_NONCE, value)))
 
 
 def basic_response(

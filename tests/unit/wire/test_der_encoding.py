@@ -136,7 +136,8 @@ def test_key_usage_is_what_cryptography_encodes():
         pytest.param("3084ffffffff", id="huge length"),
         pytest.param("308201", id="length cut short"),
         pytest.param("3002ff", id="content cut short"),
-        pytest.param("1f8101", id="long tag"),
+        pytest.param("1f8101", id="long tag, cut short"),
+        pytest.param("1f0100", id="long tag"),
     ],
 )
 def test_reader_refuses(octets):

@@ -89,6 +89,8 @@ def test_names_take_their_canonical_form(kind, text, value):
         ("a" * 64 + ".internal", "longer than 63"),
         (".".join(["a" * 62] * 4) + ".internal", "longer than 253"),
         ("a" * 100_000, "longer than 253"),
+        (".".join(["a" * 63] * 3 + ["a" * 62]), "longer than 253"),
+        ("*." + ".".join(["a" * 63] * 3 + ["a" * 61]), "longer than 253"),
         ("*", "'*'"),
         ("*.", "empty"),
         ("*.internal", "wildcard above a single label"),
