@@ -328,24 +328,20 @@ class Connection(asyncio.Protocol):
 
     def _proceed(self) -> None:
         """Answer what can be answered now, and see what is left to do."""
-        queue = self._queue
-        while (
-            queue
-            and self._task is None
-            and not self._is_blocked
-            and self._tail is None
-            and self._state is SERVING
-        ):
-            item, after = queue.popleft()
-            if type(item) is Request:
-                self._handle(item, after)
+        while not self._is_blocked and self._state is SERVING:
+            if self._tail is not None:
+                self._pour(self._tail)
+            elif self._queue and self._task is None:
+                item, after = self._queue.popleft()
+                if type(item) is Request:
+                    self._handle(item, after)
+                else:
+                    self._lingers = True
+                    self._respond(cast("Response", item), after)
             else:
-                self._lingers = True
-                self._respond(cast("Response", item), after)
+                break
         if self._out:
             self._flush()
-        if self._tail is not None:
-            self._pour()
         if self._state is SERVING:
             self._rest_or_end()
 
@@ -445,7 +441,6 @@ class Connection(asyncio.Protocol):
         self._out.append(head)
         self._flush()
         self._tail = memoryview(body)
-        self._pour()
 
     def _flush(self) -> None:
         out = self._out
@@ -454,12 +449,10 @@ class Connection(asyncio.Protocol):
         self._out_bytes = 0
         self._send(data)
 
-    def _pour(self) -> None:
-        """Write a large body piece by piece, as fast as the client reads it."""
-        while self._tail is not None and not self._is_blocked and self._state is SERVING:
-            piece, rest = self._tail[:_PIECE_BYTES], self._tail[_PIECE_BYTES:]
-            self._tail = rest if len(rest) else None
-            self._send(piece)
+    def _pour(self, tail: memoryview) -> None:
+        """Write one piece of a large body; the next one follows when the client read it."""
+        self._tail = tail[_PIECE_BYTES:] if len(tail) > _PIECE_BYTES else None
+        self._send(tail[:_PIECE_BYTES])
 
     # Ending.
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -125,15 +126,21 @@ class Listener:
         endpoint: what to listen on.
         clock: Unix seconds.
         entropy: for request ids.
+        monotonic: seconds that never jump, for deadlines.
     """
 
     def __init__(
-        self, endpoint: Endpoint, clock: Clock, entropy: Callable[[int], bytes] = os.urandom
+        self,
+        endpoint: Endpoint,
+        clock: Clock,
+        entropy: Callable[[int], bytes] = os.urandom,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.connections: Final = Connections(
             endpoint.app,
             endpoint.limits,
             clock,
+            monotonic=monotonic,
             entropy=entropy,
             encoded_slash=endpoint.encoded_slash,
         )

@@ -126,7 +126,7 @@ class RequestReader:
             return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._feed_on(data, error)
         if self.phase is not NOTHING:
             self._count_unseen(len(data))
@@ -139,7 +139,7 @@ class RequestReader:
             try:
                 self._read_without_upgrade()
                 self._parser.feed_data(unread)
-            except httptools.HttpParserError as next_error:
+            except (httptools.HttpParserError, httptools.HttpParserUpgrade) as next_error:
                 error = next_error
             else:
                 return

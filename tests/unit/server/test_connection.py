@@ -1,0 +1,361 @@
+"""What a connection answers, and in which order (RFC 9112, RFC 9110)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+
+import pytest
+from tests.unit.server.http_world import echo, get, message, serving
+
+from mintmark.server.responses import Heads
+from mintmark.wire.http import Response
+
+
+def test_answer_has_length_and_date_and_names_no_server():
+    with serving() as world:
+        status, headers, body = world.client(get("/x")).answer()
+    assert (status, body) == (200, b"GET /x")
+    assert headers["Date"] == "Wed, 18 Nov 2026 11:06:40 GMT"
+    assert headers["Content-Type"] == "text/plain"
+    assert "Server" not in headers
+    assert "Connection" not in headers
+
+
+def test_request_reaches_the_application_as_sent():
+    seen = []
+
+    def app(request):
+        seen.append(request)
+        return Response(204)
+
+    head = (
+        b"PUT /a%20b/%C3%A9?x=%2F&y HTTP/1.1\r\nHOST: h\r\nX-List: a\r\nx-list: b\r\n"
+        b"Latin: \xe9\r\nEmpty:\r\nContent-Length: 4\r\n\r\nbody"
+    )
+    with serving(app) as world:
+        status, headers, _ = world.client(head).answer()
+    (request,) = seen
+    assert (status, "Content-Length" in headers) == (204, False)
+    assert (request.method, request.path, request.query) == ("PUT", "/a b/é", "x=%2F&y")
+    assert (request.body, request.peer.address) == (b"body", "127.0.0.1")
+    assert request.headers["x-list"] == "a, b"
+    assert request.headers["latin"] == "é"
+    assert request.headers["empty"] == ""
+    with pytest.raises(TypeError):
+        request.headers["x"] = "written to a mapping that other requests share"
+
+
+def test_connection_is_kept_and_serves_on():
+    with serving() as world:
+        client = world.client(get("/1"))
+        assert client.answer()[2] == b"GET /1"
+        client.send(get("/2", "X: other"))
+        assert client.answer()[2] == b"GET /2"
+        client.send(get("/2", "X: other"))
+        assert client.answer()[2] == b"GET /2"
+        assert len(world.connections) == 1
+
+
+def test_connection_close_is_honored():
+    with serving() as world:
+        client = world.client(get("/", "Connection: close"), b"junk after the last request")
+        assert client.answer()[1]["Connection"] == "close"
+        assert client.is_closed()
+
+
+def test_http_1_0_closes_unless_it_asks_to_be_kept():
+    with serving() as world:
+        client = world.client(b"GET /a HTTP/1.0\r\n\r\n")
+        assert client.answer()[1]["Connection"] == "close"
+        assert client.is_closed()
+        client = world.client(b"GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+        assert client.answer()[1]["Connection"] == "keep-alive"
+        client.send(get("/b"))
+        assert client.answer()[2] == b"GET /b"
+
+
+def test_head_is_answered_without_its_body():
+    with serving() as world:
+        client = world.client(message("HEAD", "/x"), get("/y"))
+        status, headers, _ = client.answer(head_only=True)
+        assert (status, headers["Content-Length"]) == (200, "7")
+        assert client.answer()[2] == b"GET /y"
+
+
+def test_status_without_content_has_no_body():
+    def app(request):
+        return Response(304 if request.path == "/304" else 204, b"ignored")
+
+    with serving(app) as world:
+        client = world.client(get("/304"), get("/204"), get("/204"))
+        assert client.answer(head_only=True)[0] == 304
+        assert client.answer()[0] == 204
+        assert client.answer()[0] == 204
+
+
+def test_body_arrives_whole_in_whatever_pieces():
+    body = bytes(range(256)) * 8
+    whole = message("POST", "/", f"Content-Length: {len(body)}", body=body)
+    chunks = b"".join(b"%x;e=1\r\n%b\r\n" % (100, body[i : i + 100]) for i in range(0, 2000, 100))
+    chunked = message("POST", "/", "Transfer-Encoding: chunked") + chunks + b"0\r\nT: x\r\n\r\n"
+    with serving() as world:
+        client = world.client(*(whole[i : i + 300] for i in range(0, len(whole), 300)))
+        assert client.answer()[2] == b"POST /" + body
+        client.send(*(chunked[i : i + 50] for i in range(0, len(chunked), 50)))
+        assert client.answer()[2] == b"POST /" + body[:2000]
+        for octet in get("/slowly", "Trailer: x"):
+            client.send(bytes((octet,)))
+        assert client.answer()[2] == b"GET /slowly"
+
+
+def test_trailer_fields_do_not_become_header_fields_of_anything():
+    seen = []
+
+    def app(request):
+        seen.append(dict(request.headers))
+        return Response(200)
+
+    first = message("POST", "/", "Transfer-Encoding: chunked", body=b"0\r\nEvil: 1\r\n\r\n")
+    with serving(app) as world:
+        client = world.client(first + get("/next"))
+        client.answer()
+        client.answer()
+    assert seen == [{"host": "a", "transfer-encoding": "chunked"}, {"host": "a"}]
+
+
+def test_continue_is_sent_only_when_the_body_is_waited_for():
+    head = message("POST", "/x", "Content-Length: 2", "Expect: 100-continue")
+    with serving() as world:
+        client = world.client(head)
+        assert client.answer()[0] == 100
+        client.send(b"ok")
+        assert client.answer()[2] == b"POST /xok"
+        client.send(head + b"ok")
+        assert client.answer()[0] == 200
+        client.send(head.replace(b"Length: 2", b"Length: 99999999"))
+        assert client.answer()[0] == 413
+
+
+def test_continue_comes_after_the_answers_before_it():
+    release = asyncio.Event()
+
+    async def app(request):
+        if request.path == "/slow":
+            await release.wait()
+        return echo(request)
+
+    head = message("POST", "/x", "Content-Length: 2", "Expect: 100-continue")
+    with serving(app) as world:
+        client = world.client(get("/slow") + head)
+        world.call(release.set)
+        assert client.answer()[2] == b"GET /slow"
+        assert client.answer()[0] == 100
+        client.send(b"ok")
+        assert client.answer()[2] == b"POST /xok"
+
+
+def test_other_expectation_is_refused():
+    with serving() as world:
+        request = message("POST", "/", "Content-Length: 2", "Expect: the-worst")
+        assert world.client(request).answer()[0] == 417
+
+
+def test_pipelined_requests_are_answered_in_order():
+    async def app(request):
+        number = int(request.path[1:])
+        if number % 3 == 0:
+            await asyncio.sleep(0)
+        if number % 7 == 0:
+            await asyncio.sleep(0.002)
+        return echo(request)
+
+    with serving(app) as world:
+        client = world.client(b"".join(get(f"/{number}") for number in range(1, 200)))
+        for number in range(1, 200):
+            assert client.answer()[2] == b"GET /%d" % number
+
+
+def test_coroutine_that_never_suspends_needs_no_task():
+    async def app(request):
+        assert not world.connections.tasks
+        return echo(request)
+
+    with serving(app) as world:
+        assert world.client(get("/x")).answer()[2] == b"GET /x"
+
+
+def test_suspended_coroutine_runs_on_with_values_and_exceptions():
+    async def app(request):
+        future = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(future.set_exception, KeyError("late"))
+        try:
+            await future
+        except KeyError:
+            async with asyncio.timeout(1):
+                return Response(200, str(await asyncio.sleep(0, 42)).encode())
+
+    with serving(app) as world:
+        assert world.client(get()).answer()[2] == b"42"
+
+
+@pytest.mark.parametrize("when", ["at once", "in a coroutine", "after a wait", "no response"])
+def test_defect_of_the_application_is_a_500_and_the_process_lives(when, caplog):
+    def app(request):
+        if request.path == "/fine":
+            return Response(200)
+        if when == "at once":
+            raise ValueError("the secret")
+        return late()
+
+    async def late():
+        if when == "after a wait":
+            await asyncio.sleep(0)
+        if when == "no response":
+            return "not a response"
+        raise ValueError("the secret")
+
+    with serving(app) as world:
+        client = world.client(get("/broken") + get("/next"))
+        status, headers, body = client.answer()
+        assert (status, headers["Connection"]) == (500, "close")
+        assert headers["Content-Type"] == "application/problem+json"
+        assert json.loads(body)["request_id"] == "11" * 8
+        assert b"secret" not in body
+        assert client.is_closed()
+        assert world.client(get("/fine")).answer()[0] == 200
+    assert "11" * 8 in caplog.text
+    assert "/broken" in caplog.text
+
+
+def test_header_that_would_break_the_answer_is_a_defect(caplog):
+    def app(_):
+        return Response(200, headers=(("Location", "/a\r\nSet-Cookie: b"),))
+
+    with serving(app) as world:
+        status, headers, _ = world.client(get()).answer()
+    assert status == 500
+    assert "Set-Cookie" not in headers
+    assert "cannot be sent" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        Response(100),
+        Response(600),
+        Response(200, headers=(("A B", "c"),)),
+        Response(200, headers=(("A", "c "),)),
+        Response(200, headers=(("A", "\0"),)),
+        Response(200, content_type="a\nb"),
+    ],
+    ids=["interim", "unknown", "name", "blank", "nul", "content type"],
+)
+def test_response_that_is_not_http_is_not_encoded(response):
+    with pytest.raises(ValueError, match="status|header"):
+        Heads(0).encode(response, 0)
+
+
+def test_head_is_kept_for_a_second_and_only_for_its_equals():
+    heads = Heads(0)
+    first = heads.encode(Response(200, b"a", "x/y"), 0)
+    assert heads.encode(Response(200, b"ab", "x/y"), 0) == first.replace(b": 1\r", b": 2\r")
+    assert b"Connection: close" in heads.encode(Response(200, b"a", "x/y"), 1)
+    heads.date(1)
+    assert heads.encode(Response(200, b"a", "x/y"), 0) == first.replace(b"00:00 ", b"00:01 ")
+    for number in range(1000):
+        heads.encode(Response(200, headers=(("ETag", str(number)),)), 0)
+    assert len(heads._known) < 300
+
+
+@pytest.mark.parametrize("size", [0, 1, 65535, 65536, 3_000_000])
+def test_answer_of_any_size_arrives_whole(size):
+    body = (b"0123456789abcdef" * (size // 16 + 1))[:size]
+
+    with serving(lambda _: Response(200, body)) as world:
+        client = world.client(get() * 3)
+        for _ in range(3):
+            assert client.answer()[2] == body
+
+
+def test_client_that_closed_its_half_gets_its_answers():
+    async def app(request):
+        await asyncio.sleep(0.002)
+        return echo(request)
+
+    with serving(app) as world:
+        client = world.client(get("/1") + get("/2"))
+        client.sock.shutdown(socket.SHUT_WR)
+        assert client.answer()[2] == b"GET /1"
+        assert client.answer()[2] == b"GET /2"
+        assert client.is_closed()
+
+
+def test_answer_to_a_client_that_left_is_thrown_away():
+    release = asyncio.Event()
+
+    async def app(request):
+        await release.wait()
+        return echo(request)
+
+    with serving(app) as world:
+        client = world.client(get("/"))
+        world.until(lambda: world.connections.tasks)
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        client.close()
+        world.until(lambda: not len(world.connections))
+        world.call(release.set)
+        world.until(lambda: not world.connections.tasks)
+
+
+def test_upgrade_is_ignored_and_the_request_answered():
+    upgrade = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk")
+    with_body = message("POST", "/b", *upgrade, "Content-Length: 5", body=b"hello")
+    chunked = message("POST", "/c", *upgrade, "Transfer-Encoding: chunked")
+    with serving() as world:
+        client = world.client(get("/a", *upgrade) + with_body + chunked)
+        assert client.answer()[2] == b"GET /a"
+        assert client.answer()[2] == b"POST /bhello"
+        client.send(b"2\r\nhi\r\n0\r\n\r\n", get("/d", *upgrade) * 300)
+        assert client.answer()[2] == b"POST /chi"
+        assert client.answer()[2] == b"GET /d"
+
+
+def test_stop_closes_idle_connections_and_finishes_the_others():
+    release = asyncio.Event()
+
+    async def app(request):
+        await release.wait()
+        return echo(request)
+
+    with serving(app) as world:
+        idle, busy = world.client(), world.client(get("/busy"))
+        world.until(lambda: len(world.connections) == 2 and world.connections.tasks)
+        stopped = asyncio.run_coroutine_threadsafe(world.listener.stop(5), world.loop)
+        assert idle.is_closed()
+        world.call(release.set)
+        status, headers, body = busy.answer()
+        assert (status, headers["Connection"], body) == (200, "close", b"GET /busy")
+        assert busy.is_closed()
+        stopped.result(5)
+        with pytest.raises(ConnectionRefusedError):
+            world.sock()
+
+
+def test_stop_cancels_what_outlasts_the_grace():
+    cancelled = []
+
+    async def app(_):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    with serving(app) as world:
+        client = world.client(get())
+        world.until(lambda: world.connections.tasks)
+        world.run(world.listener.stop(0.01))
+        assert client.is_closed()
+    assert cancelled == [True]
