@@ -40,11 +40,11 @@ def split(tbs: bytes) -> TBSFields:
         ValueError: it is none, or carries issuerUniqueID or subjectUniqueID, which RFC 5280
             §4.1.2.8 forbids, or no extensions.
     """
-    _, start, end = der.read(tbs)
+    start, end = der.expect(tbs, 0, len(tbs), der.SEQUENCE)
     if end != len(tbs):
         raise ValueError("octets after the TBSCertificate")
     fields = der.children(tbs, start, end)
-    if [field[0] for field in fields] != _TAGS:
+    if [field[0] for field in fields] != _TAGS or not tbs.startswith(_VERSION_3, start):
         raise ValueError("not a v3 TBSCertificate with extensions and without unique ids")
     _, front_end, list_start, list_end = fields[-1]
     inner_start, inner_end = der.expect(tbs, list_start, list_end, der.SEQUENCE)
@@ -65,6 +65,7 @@ def split(tbs: bytes) -> TBSFields:
     )
 
 
+_VERSION_3: Final = der.explicit(0, der.integer(2))
 _TAGS: Final = [0xA0, der.INTEGER, *[der.SEQUENCE] * 5, 0xA3]
 
 
