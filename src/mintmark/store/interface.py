@@ -17,12 +17,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from mintmark.model.act import Act, IdempotentAnswer, Token
 from mintmark.model.audit import Checkpoint, StoredAudit
 from mintmark.model.certificate import Revocation, Status, StoredCertificate
 from mintmark.model.issuer import Issuer
+
+FOREVER: Final = 1 << 62
+"""Above every time and every sequence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,17 @@ class CertificateFilter:
     status: Status | None = None
     name: str | None = None
     expires_before: int | None = None
+
+    def expiry_bounds(self) -> tuple[int, int]:
+        """Return the bounds of not_after that it asks for, both inclusive."""
+        low, high = 0, FOREVER
+        if self.status is Status.ACTIVE:
+            low = self.now
+        elif self.status is Status.EXPIRED:
+            high = self.now - 1
+        if self.expires_before is not None:
+            low, high = max(low, self.now), min(high, self.expires_before)
+        return low, high
 
 
 @dataclass(frozen=True, slots=True)

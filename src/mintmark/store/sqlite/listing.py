@@ -16,7 +16,7 @@ import apsw
 
 from mintmark.model.certificate import Status
 from mintmark.model.time import DAY
-from mintmark.store.interface import CertificateFilter
+from mintmark.store.interface import FOREVER, CertificateFilter
 
 COLUMNS: Final = """
 c.id, c.serial, i.issuer, c.service, c.profile, c.replaces, c.metadata, c.der,
@@ -28,26 +28,13 @@ LEFT JOIN revocations r ON r.certificate = c.id
 _BY_ID: Final = f"SELECT {COLUMNS} WHERE c.id = ?"
 BY_SERIAL: Final = f"SELECT {COLUMNS} WHERE c.serial = ?"
 _STREAM_ROWS: Final = 64
-_FOREVER: Final = 1 << 62
-
-
-def expiry_bounds(matching: CertificateFilter) -> tuple[int, int]:
-    """Return the bounds of not_after, both inclusive, that a filter asks for."""
-    low, high = 0, _FOREVER
-    if matching.status is Status.ACTIVE:
-        low = matching.now
-    elif matching.status is Status.EXPIRED:
-        high = matching.now - 1
-    if matching.expires_before is not None:
-        low, high = max(low, matching.now), min(high, matching.expires_before)
-    return low, high
 
 
 def page(
     connection: apsw.Connection, matching: CertificateFilter, after: int | None, limit: int
 ) -> list[tuple[Any, ...]]:
     """Return rows of `COLUMNS`, newest first, below sequence `after`."""
-    below = _FOREVER if after is None else after
+    below = FOREVER if after is None else after
     ids = islice(_matching_ids(connection, matching, below), limit)
     return [connection.execute(_BY_ID, (id_,)).get for id_ in ids]
 
@@ -70,8 +57,8 @@ def _candidates(
 
     The second value says whether that index has checked all but the revocation.
     """
-    low, high = bounds = expiry_bounds(matching)
-    unbounded = bounds == (0, _FOREVER)
+    low, high = bounds = matching.expiry_bounds()
+    unbounded = bounds == (0, FOREVER)
     if matching.name is not None:
         rows = connection.execute(
             "SELECT certificate FROM certificate_names WHERE name = ? AND certificate < ?"
@@ -109,7 +96,7 @@ def _row_matches(connection: apsw.Connection, matching: CertificateFilter, id_: 
     service, profile, not_after = connection.execute(
         "SELECT service, profile, not_after FROM certificates WHERE id = ?", (id_,)
     ).get
-    low, high = expiry_bounds(matching)
+    low, high = matching.expiry_bounds()
     return (
         matching.service in (None, service)
         and matching.profile in (None, profile)

@@ -274,7 +274,7 @@ class SQLiteStore:
     def _row(self, sql: str, values: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """Return one row, or None; in the loop."""
         try:
-            return self._reader.use().execute(sql, values).fetchone()  # type: ignore[no-any-return]
+            return self._reader.use().execute(sql, values).fetchone()
         except apsw.Error as error:
             raise self._reader.explained(error) from error
 

@@ -72,6 +72,7 @@ CREATE TABLE crls (
     next_update bigint NOT NULL,
     entries bigint NOT NULL,
     der bytea NOT NULL,
+    place bigint GENERATED ALWAYS AS IDENTITY,
     PRIMARY KEY (issuer, number)
 );
 -- Signatures and serials do not compress.

@@ -1,0 +1,122 @@
+"""Listing certificates, newest first, in time that does not grow with the inventory.
+
+As on SQLite: an index keeps each service's, and each profile's, certificates by day of expiry
+and inside a day newest first. Of the days that can match, only those whose newest match belongs
+on the page are opened.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from mintmark.model.certificate import Status
+from mintmark.model.time import DAY
+from mintmark.store.interface import FOREVER, CertificateFilter
+
+COLUMNS: Final = """
+c.id, c.serial, i.issuer, c.service, c.profile, c.replaces, c.metadata, c.der,
+(SELECT serial FROM certificates WHERE replaces = c.serial ORDER BY id DESC LIMIT 1),
+r.revoked_at, r.reason, r.not_after
+FROM certificates c JOIN issuers i ON i.id = c.issuer
+LEFT JOIN revocations r ON r.certificate = c.id
+"""
+_BY_IDS: Final = f"SELECT {COLUMNS} WHERE c.id = ANY($1) ORDER BY c.id DESC"
+BY_SERIAL: Final = f"SELECT {COLUMNS} WHERE c.serial = $1"
+
+_REVOKED: Final = "EXISTS (SELECT 1 FROM revocations r WHERE r.certificate = c.id)"
+_FATES: Final = {
+    None: "",
+    Status.REVOKED: f" AND {_REVOKED}",
+    Status.ACTIVE: f" AND NOT {_REVOKED}",
+    Status.EXPIRED: f" AND NOT {_REVOKED}",
+}
+# $1 below, $2 limit, $3 and $4 bounds of not_after, $5 service, $6 profile
+_REST: Final = """
+AND c.not_after BETWEEN $3::bigint AND $4::bigint
+AND ($5::text IS NULL OR c.service = $5) AND ($6::text IS NULL OR c.profile = $6)
+"""
+_BY_NAME: Final = """
+SELECT c.id FROM certificate_names n JOIN certificates c ON c.id = n.certificate
+WHERE n.name = $7 AND n.certificate < $1 {rest} {fate}
+ORDER BY n.certificate DESC LIMIT $2
+"""
+_BY_REVOCATION: Final = """
+SELECT c.id FROM revocations r JOIN certificates c ON c.id = r.certificate
+WHERE r.certificate < $1 {rest}
+ORDER BY r.certificate DESC LIMIT $2
+"""
+_NEWEST: Final = """
+SELECT c.id FROM certificates c WHERE c.id < $1 {rest} {fate} ORDER BY c.id DESC LIMIT $2
+"""
+# $7 values of the column, $8 and $9 the first and the last day
+_BY_DAYS: Final = """
+SELECT p.id FROM (
+    SELECT v.value, days.day FROM unnest($7::text[]) AS v(value)
+    CROSS JOIN LATERAL (
+        WITH RECURSIVE found(day) AS (
+            SELECT $8::bigint - 1
+            UNION ALL
+            SELECT (SELECT not_after / 86400 FROM certificates
+                    WHERE {column} = v.value AND not_after / 86400 > found.day
+                    AND not_after / 86400 <= $9::bigint ORDER BY not_after / 86400 LIMIT 1)
+            FROM found WHERE found.day IS NOT NULL
+        ) SELECT day FROM found WHERE day >= $8
+    ) AS days
+    CROSS JOIN LATERAL (
+        SELECT c.id FROM certificates c
+        WHERE c.{column} = v.value AND c.not_after / 86400 = days.day AND c.id < $1
+        {rest} {fate} ORDER BY c.id DESC LIMIT 1
+    ) AS newest
+    ORDER BY newest.id DESC LIMIT $2
+) AS d
+CROSS JOIN LATERAL (
+    SELECT c.id FROM certificates c
+    WHERE c.{column} = d.value AND c.not_after / 86400 = d.day AND c.id < $1
+    {rest} {fate} ORDER BY c.id DESC LIMIT $2
+) AS p
+ORDER BY p.id DESC LIMIT $2
+"""
+_PROFILES: Final = """
+WITH RECURSIVE found(profile) AS (
+    SELECT min(profile) FROM certificates
+    UNION ALL
+    SELECT (SELECT min(profile) FROM certificates WHERE profile > found.profile)
+    FROM found WHERE found.profile IS NOT NULL
+) SELECT profile FROM found WHERE profile IS NOT NULL
+"""
+
+
+async def page(
+    connection: Any, matching: CertificateFilter, after: int | None, limit: int
+) -> list[Any]:
+    """Return rows of `COLUMNS`, newest first, below sequence `after`."""
+    ids = await _ids(connection, matching, FOREVER if after is None else after, limit)
+    return await connection.fetch(_BY_IDS, ids) if ids else []
+
+
+async def _ids(connection: Any, matching: CertificateFilter, below: int, limit: int) -> list[int]:
+    """Return ids by the narrowest index that the filter opens."""
+    low, high = matching.expiry_bounds()
+    values: list[Any] = [below, limit, low, high, matching.service, matching.profile]
+    words = {"rest": _REST, "fate": _FATES[matching.status]}
+    if matching.name is not None:
+        query = _BY_NAME.format(**words)
+        values.append(matching.name)
+    elif matching.status is Status.REVOKED and matching.service is None:
+        query = _BY_REVOCATION.format(**words)
+    elif matching.service is None and matching.profile is None and (low, high) == (0, FOREVER):
+        query = _NEWEST.format(**words)
+    else:
+        column, over = await _lanes(connection, matching)
+        query = _BY_DAYS.format(column=column, **words)
+        values += [over, low // DAY, high // DAY]
+    return [row[0] for row in await connection.fetch(query, *values)]
+
+
+async def _lanes(connection: Any, matching: CertificateFilter) -> tuple[str, list[str]]:
+    """Return the column, and its values, whose days are merged."""
+    if matching.service is not None:
+        return "service", [matching.service]
+    if matching.profile is not None:
+        return "profile", [matching.profile]
+    return "profile", [row[0] for row in await connection.fetch(_PROFILES)]

@@ -1,0 +1,288 @@
+"""`Store` on PostgreSQL; see `mintmark.store.interface` for what each method promises."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import asyncpg
+
+from mintmark.model.act import Act, IdempotentAnswer, Token
+from mintmark.model.audit import Checkpoint, StoredAudit
+from mintmark.model.certificate import Reason, Revocation, Status, StoredCertificate
+from mintmark.model.issuer import Issuer
+from mintmark.model.time import Clock
+from mintmark.store import leaf as leaves
+from mintmark.store import rows
+from mintmark.store.consistency import unrecorded
+from mintmark.store.interface import CertificateFilter, CertificateStatus, StoredCRL
+from mintmark.store.postgresql import audit, check, listing, publication
+from mintmark.store.postgresql.connection import Address, Lanes, explain, unavailable
+from mintmark.store.postgresql.lookup import BLOCKED, FATES, Lookup
+from mintmark.store.postgresql.writer import WRITERS, Writer
+
+T = TypeVar("T")
+
+READERS: Final = 2
+_PAGE: Final = 1000
+_CRL_ROWS: Final = 20_000
+
+Fate = tuple[str | None, Revocation | None]
+"""Issuer of the certificate, None when it is not ours; its revocation."""
+
+
+class PostgreSQLStore:
+    """What the CA remembers, in one PostgreSQL database.
+
+    Args:
+        dsn: `postgresql://user@host:port/database`.
+        clock: Unix seconds, for rate limits.
+        password: beside the URL, so that it need not be in it.
+    """
+
+    def __init__(self, dsn: str, clock: Clock, *, password: str | None = None) -> None:
+        self._address = Address(dsn, password)
+        self._clock = clock
+        self._parts: _Parts | None = None
+
+    async def open(self) -> None:
+        """Connect and check the schema version."""
+        connection = await self._address.connect()
+        try:
+            await check.require_schema(connection)
+        finally:
+            await connection.close()
+        self._parts = _Parts(self._address, self._clock)
+
+    async def close(self) -> None:
+        """Finish pending commits and disconnect."""
+        parts, self._parts = self._parts, None
+        if parts is not None:
+            await parts.writing.close()
+            await parts.reading.close()
+
+    async def migrate(self) -> list[str]:
+        """Bring the schema up to date; return the names of the migrations applied."""
+        return await self._long(lambda c: check.migrate(c, self._clock))
+
+    async def check(self) -> list[str]:
+        """Return what is wrong with the database, as sentences."""
+        found = await self._long(check.check)
+        return found + await unrecorded(self)
+
+    async def commit(self, act: Act) -> None:
+        """Make the act durable."""
+        rows.refuse_unstorable(act)
+        await self._open_parts().writer.put(act, leaves.encode(act))
+
+    async def certificate(self, serial: bytes) -> StoredCertificate | None:
+        """Return one certificate by serial."""
+        row = await self._read(lambda c: c.fetchrow(listing.BY_SERIAL, serial))
+        return None if row is None else rows.stored_certificate(row)
+
+    async def current(self, service: str, now: int) -> StoredCertificate | None:
+        """Return the service's newest certificate that is neither revoked nor expired."""
+        active = CertificateFilter(now=now, service=service, status=Status.ACTIVE)
+        found = await self.certificates(active, after=None, limit=1)
+        return found[0] if found else None
+
+    async def certificates(
+        self, matching: CertificateFilter, *, after: int | None, limit: int
+    ) -> list[StoredCertificate]:
+        """Return up to `limit` certificates, newest first, below sequence `after`."""
+        found = await self._read(lambda c: listing.page(c, matching, after, limit))
+        return [rows.stored_certificate(row) for row in found]
+
+    async def revocation(self, serial: bytes) -> Revocation | None:
+        """Return the revocation of a serial."""
+        fate = await self._open_parts().fates.get(serial)
+        return None if fate is None else fate[1]
+
+    async def status(self, issuer: str, serial: bytes) -> CertificateStatus:
+        """Return what OCSP answers for a serial of an issuer."""
+        issued_by, revocation = await self._open_parts().fates.get(serial) or (None, None)
+        if revocation is not None and revocation.issuer == issuer:
+            return CertificateStatus(issued=True, revocation=revocation)
+        return CertificateStatus(issued=issued_by == issuer, revocation=None)
+
+    async def key_blocked(self, spki_sha256: bytes) -> bool:
+        """Whether a key must not be certified again."""
+        return await self._open_parts().blocked.get(spki_sha256) is not None
+
+    async def idempotent(self, key_sha256: bytes) -> IdempotentAnswer | None:
+        """Return what was answered under an idempotency key."""
+        row = await self._read(
+            lambda c: c.fetchrow(
+                "SELECT request_sha256, serial FROM idempotency WHERE key_sha256 = $1", key_sha256
+            )
+        )
+        return None if row is None else IdempotentAnswer(*row)
+
+    async def token(self, sha256: bytes) -> Token | None:
+        """Return an unused token, expired or not."""
+        row = await self._read(
+            lambda c: c.fetchrow(
+                "SELECT sha256, service, identifiers, profiles, expires_at FROM tokens"
+                " WHERE sha256 = $1",
+                sha256,
+            )
+        )
+        return None if row is None else rows.token(row)
+
+    async def add_issuer(self, issuer: Issuer, audit: Act) -> None:
+        """Remember an issuer together with an act that says so."""
+        leaf = leaves.encode(audit)
+        await self._write(lambda c: publication.add_issuer(c, issuer, leaf))
+
+    async def issuers(self) -> list[Issuer]:
+        """Return every issuer that ever signed, oldest first."""
+        return await self._read(publication.issuers)
+
+    async def latest_crl(self, issuer: str) -> StoredCRL | None:
+        """Return the newest CRL of an issuer."""
+        return await self._read(lambda c: publication.latest_crl(c, issuer))
+
+    async def add_crl(self, crl: StoredCRL) -> bool:
+        """Publish a CRL; False, and nothing stored, if that number exists already."""
+        return await self._long(lambda c: publication.add_crl(c, crl))
+
+    def crl_entries(self, issuer: str, not_after_from: int) -> Iterator[bytes]:
+        """Yield encoded CRL entries, by serial, of revoked certificates."""
+        with asyncio.Runner() as runner:
+            connection = runner.run(self._address.connect(long=True))
+            try:
+                # One snapshot for all pages.
+                runner.run(connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+                after = b""
+                while page := runner.run(_entries(connection, issuer, not_after_from, after)):
+                    for row in page:
+                        yield row[0]
+                    after = page[-1][1]
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                raise explain(error) from error
+            finally:
+                connection.terminate()
+
+    async def audit(
+        self, *, before: int | None, limit: int, service: str | None, action: str | None
+    ) -> tuple[list[StoredAudit], int | None]:
+        """Return records, newest first, with id below `before`, and the id to go on from."""
+        return await self._read(lambda c: audit.page(c, before, limit, service, action))
+
+    async def audit_records(self, ids: Sequence[tuple[int, int]]) -> list[StoredAudit]:
+        """Return records by inclusive id ranges, in that order."""
+        return await self._read(lambda c: audit.records(c, ids))
+
+    async def unsequenced(self, limit: int) -> tuple[tuple[int, int], ...]:
+        """Return id ranges of committed records that are in no checkpoint yet."""
+        return await self._read(lambda c: audit.unsequenced(c, limit))
+
+    async def latest_checkpoint(self) -> Checkpoint | None:
+        """Return the newest checkpoint."""
+        return await self._read(audit.latest)
+
+    async def checkpoints(self, *, after: int, limit: int) -> list[Checkpoint]:
+        """Return checkpoints with sequence above `after`, oldest first."""
+        return await self._read(lambda c: audit.checkpoints(c, after, limit))
+
+    async def add_checkpoint(self, checkpoint: Checkpoint) -> bool:
+        """Store a checkpoint; False, and nothing stored, if that sequence exists already."""
+        return await self._write(lambda c: audit.add_checkpoint(c, checkpoint))
+
+    async def cursor(self, consumer: str) -> int:
+        """Return how far a consumer has read the log."""
+        return await self._read(lambda c: publication.cursor(c, consumer))
+
+    async def move_cursor(self, consumer: str, sequence: int) -> None:
+        """Remember how far a consumer has read; never backwards."""
+        await self._write(lambda c: publication.move_cursor(c, consumer, sequence))
+
+    async def lease(self, name: str, holder: str, seconds: int, now: float) -> bool:
+        """Take or keep a lease; False while another holder has it."""
+        return await self._write(lambda c: publication.lease(c, name, holder, seconds, now))
+
+    async def tidy(self, now: int) -> int:
+        """Delete what has expired; return how many rows."""
+        return await self._write(lambda c: check.tidy(c, now))
+
+    async def all_audit(self) -> AsyncIterator[StoredAudit]:
+        """Yield every audit record by id."""
+        after = 0
+        while page := await self._read(partial(audit.following, after=after, limit=_PAGE)):
+            for record in page:
+                yield record
+            after = page[-1].id
+
+    async def certificate_digests(
+        self, *, after: int, limit: int
+    ) -> list[tuple[int, bytes, bytes]]:
+        """Return (sequence, serial, SHA-256 of the DER) above sequence `after`, oldest first."""
+        return await self._read(lambda c: check.digests(c, after, limit))
+
+    async def count(self) -> dict[str, int]:
+        """Return how many certificates, revocations, audit records and tokens there are."""
+        return await self._read(check.count)
+
+    def _open_parts(self) -> _Parts:
+        if self._parts is None:
+            raise unavailable("it is not open")
+        return self._parts
+
+    def _read(self, work: Callable[[Any], Awaitable[T]]) -> asyncio.Future[T]:
+        return self._open_parts().reading.submit(work)
+
+    def _write(self, work: Callable[[Any], Awaitable[T]]) -> asyncio.Future[T]:
+        return self._open_parts().writing.submit(work)
+
+    async def _long(self, work: Callable[[Any], Awaitable[T]]) -> T:
+        """Do long work on a connection of its own, in a task of its own."""
+        return await asyncio.get_running_loop().create_task(self._on_own_connection(work))
+
+    async def _on_own_connection(self, work: Callable[[Any], Awaitable[T]]) -> T:
+        connection = await self._address.connect(long=True)
+        try:
+            return await work(connection)
+        except Exception as error:
+            raise explain(error) from error
+        finally:
+            await connection.close()
+
+
+class _Parts:
+    """What an open store works with."""
+
+    def __init__(self, address: Address, clock: Clock) -> None:
+        self.reading = Lanes(address, READERS)
+        self.writing = Lanes(address, WRITERS)
+        self.writer = Writer(self.writing, clock)
+        self.fates = Lookup(self.reading, _fates)
+        self.blocked = Lookup(self.reading, _blocked)
+
+
+async def _fates(connection: Any, serials: list[bytes]) -> Mapping[bytes, Fate]:
+    found: dict[bytes, Fate] = {}
+    for row in await connection.fetch(FATES, serials):
+        serial, issuer, revoked_by, revoked_at, reason, not_after = row
+        revocation = None
+        if revoked_at is not None:
+            revocation = Revocation(serial, revoked_by, revoked_at, Reason(reason), not_after)
+        found[serial] = (issuer, revocation)
+    return found
+
+
+async def _blocked(connection: Any, keys: list[bytes]) -> Mapping[bytes, bool]:
+    return {row[0]: True for row in await connection.fetch(BLOCKED, keys)}
+
+
+async def _entries(connection: Any, issuer: str, not_after_from: int, after: bytes) -> list[Any]:
+    found = await connection.fetch(
+        "SELECT entry, serial FROM revocations WHERE serial > $3 AND not_after >= $2"
+        " AND issuer = (SELECT id FROM issuers WHERE issuer = $1) ORDER BY serial LIMIT $4",
+        issuer,
+        not_after_from,
+        after,
+        _CRL_ROWS,
+    )
+    return list(found)

@@ -1,0 +1,99 @@
+"""Who commits, and when: two connections that take whatever has gathered meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mintmark.model.act import Act
+from mintmark.model.errors import Kind
+from mintmark.model.time import Clock
+from mintmark.store.postgresql.commit import Issuers, write
+from mintmark.store.postgresql.connection import Lanes, explain
+
+WRITERS: Final = 2
+BATCH_ACTS: Final = 128
+"""At most, so that the advisory locks of all writers fit in the server's lock table."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    act: Act
+    leaf: bytes
+    future: asyncio.Future[None]
+
+
+class Writer:
+    """Group commit of one process.
+
+    Args:
+        lanes: connections to write through.
+        clock: Unix seconds.
+    """
+
+    def __init__(self, lanes: Lanes, clock: Clock) -> None:
+        self._lanes = lanes
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._issuers = Issuers()
+        self._queue: list[_Waiting] = []
+        self._scheduled = False
+        self._draining = 0
+
+    def put(self, act: Act, leaf: bytes) -> asyncio.Future[None]:
+        """Have an act committed; the future is done when it is durable."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._queue.append(_Waiting(act, leaf, future))
+        if not self._scheduled and self._draining < WRITERS:
+            self._scheduled = True
+            self._loop.call_soon(self._flush)
+        return future
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        self._draining += 1
+        self._lanes.submit(self._drain).add_done_callback(self._drained)
+
+    def _drained(self, done: asyncio.Future[None]) -> None:
+        self._draining -= 1
+        if error := done.exception():  # no connection: nobody who waits is kept waiting
+            queue, self._queue = self._queue, []
+            for waiting in queue:
+                _fail(waiting, explain(error) if isinstance(error, Exception) else error)
+
+    async def _drain(self, connection: Any) -> None:
+        while self._queue:
+            batch, self._queue = self._queue[:BATCH_ACTS], self._queue[BATCH_ACTS:]
+            try:
+                await self._commit(connection, batch)
+            except Exception as error:
+                for waiting in batch:
+                    _fail(waiting, explain(error))
+                raise
+
+    async def _commit(self, connection: Any, batch: list[_Waiting]) -> None:
+        """Commit acts together; if the database refuses them, each by itself."""
+        acts = [(waiting.act, waiting.leaf) for waiting in batch]
+        try:
+            refusals = await write(connection, acts, self._issuers, self._clock())
+        except Exception as error:
+            explanation = explain(error)
+            if explanation.kind is Kind.UNAVAILABLE:
+                raise
+            if len(batch) == 1:
+                _fail(batch[0], explanation)
+                return
+            for waiting in batch:
+                await self._commit(connection, [waiting])
+            return
+        for waiting, refusal in zip(batch, refusals, strict=True):
+            if refusal is not None:
+                _fail(waiting, refusal)
+            elif not waiting.future.done():
+                waiting.future.set_result(None)
+
+
+def _fail(waiting: _Waiting, error: BaseException) -> None:
+    if not waiting.future.done():
+        waiting.future.set_exception(error)
