@@ -103,7 +103,12 @@ def _context(settings: TLSSettings) -> ssl.SSLContext:
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     context.verify_mode = ssl.CERT_OPTIONAL
     if settings.trust_anchors:
-        context.load_verify_locations(cadata=b"".join(settings.trust_anchors))
+        try:
+            context.load_verify_locations(cadata=b"".join(settings.trust_anchors))
+        except ssl.SSLError as error:
+            raise Error(
+                Kind.CONFIGURATION, f"cannot read the trust anchors: {_reason(error)}"
+            ) from error
     return context
 
 
@@ -143,7 +148,7 @@ class TLSConnection(Connection):
         try:
             # At least one record was complete if anything is left to say; a record that is
             # not complete costs an exception, so look before asking.
-            while self._incoming.pending:
+            while self._incoming.pending and self._state < LINGERING:
                 plain = self._object.read(_RECORD_BYTES)
                 if not plain:
                     self._client_ended()
