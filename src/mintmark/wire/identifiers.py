@@ -78,7 +78,7 @@ def parse_any(text: str) -> Identifier:
         return _uri(text)
     if "@" in text:
         return _email(text)
-    if ":" in text or _NUMERIC_LABEL.search(text):
+    if text.count(":") > 1 or _NUMERIC_LABEL.search(text):  # one colon is a host and a port
         return _ip(text)
     return _dns(text)
 
@@ -152,7 +152,7 @@ def _dns(text: str) -> Identifier:
         _dns_refused(
             text,
             "is a wildcard over a public suffix" if wildcard else "is a public suffix",
-            f"put the name of an organisation before it, as in 'example.{name}'",
+            f"put the name of an organization before it, as in 'example.{name}'",
         )
     if wildcard:
         name = f"*.{name}"

@@ -257,6 +257,25 @@ def test_type_is_told_by_the_look(text, kind):
     assert identifiers.parse_any(text).type is kind
 
 
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("web:8443", "DNS name 'web:8443' is an address or a URL"),
+        ("10.0.0.1:8443", "DNS name"),
+        ("fe80::1%eth0", "IP address"),
+        ("127.1", "IP address"),
+        ("[::1]", "IP address"),
+        ("", "DNS name '' is empty"),
+        ("a@b@c", "e-mail address"),
+        ("https://", "URI"),
+    ],
+)
+def test_refusal_names_what_the_text_looked_like(text, what):
+    with pytest.raises(Error) as refused:
+        identifiers.parse_any(text)
+    assert refused.value.detail.startswith(what)
+
+
 def test_several_names_keep_their_order_without_repetition():
     found = identifiers.parse_all(["b.internal", "10.0.0.1", "B.internal.", "a.internal"])
     assert [str(name) for name in found] == ["b.internal", "10.0.0.1", "a.internal"]
