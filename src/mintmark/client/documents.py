@@ -305,7 +305,7 @@ class IssuerDocument(Struct, frozen=True, kw_only=True):
 
 
 class IssuerList(Struct, frozen=True, kw_only=True):
-    """Every issuer that ever signed, oldest first."""
+    """Every issuer that ever signed, the root among them."""
 
     issuers: list[IssuerDocument]
 

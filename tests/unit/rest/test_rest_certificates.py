@@ -226,6 +226,18 @@ def test_a_full_quota_is_refused(world):
     reply.problem(403, "forbidden")
 
 
+def test_rsa_keys_are_made_a_few_at_a_time(world):
+    maker = world.api._keys
+    maker._busy = maker.MAX
+    try:
+        wish = {"common_name": "busy.internal", "key_type": "rsa-2048"}
+        reply = world.ask("POST", "/certificates/request", peer=local_peer(), json=wish)
+        reply.problem(503, "unavailable")
+        assert reply.headers["retry-after"] == "1"
+    finally:
+        maker._busy = 0
+
+
 # --- one certificate ---------------------------------------------------------------------------
 
 
@@ -300,6 +312,13 @@ def test_pem_is_shown_to_those_who_may_download(world):
         assert (shown["chain"] is not None) is visible
 
 
+def test_a_certificate_of_an_issuer_added_elsewhere_is_unavailable_for_now(world, monkeypatch):
+    certificate = world.certificate("webapp")
+    monkeypatch.setattr(world.authority, "issuers", ())
+    path = f"/certificates/{certificate.id}"
+    world.ask("GET", path, peer=local_peer()).problem(503, "unavailable")
+
+
 # --- download ----------------------------------------------------------------------------------
 
 
@@ -337,6 +356,13 @@ def test_pkcs12_holds_certificates_and_no_key(world, password):
     ders = {one.certificate.fingerprint for one in read.additional_certs}
     assert len(ders) == 2
     assert certificate.id
+
+
+@pytest.mark.parametrize("password", ["", "a\nb", "é", "x" * 129])
+def test_a_password_that_a_header_cannot_carry_is_refused(world, password):
+    path = f"/certificates/{world.certificate('webapp').id}/download?format=pkcs12"
+    headers = {"x-pkcs12-password": password}
+    world.ask("GET", path, peer=local_peer(), headers=headers).problem(400, "malformed")
 
 
 def test_a_download_is_audited(world):

@@ -22,7 +22,7 @@ OPERATIONS = {operation.ok().label: operation.ok() for operation in SCHEMA.get_a
 # Keys that the server makes cost a second each, and what is tested here is the form.
 SLOW = {"rsa-2048", "rsa-3072", "rsa-4096"}
 SETTINGS = settings(
-    max_examples=40,
+    max_examples=25,
     deadline=None,
     derandomize=True,
     database=None,

@@ -15,6 +15,7 @@ from mintmark.model.certificate import Reason, Status
 from mintmark.model.errors import Error
 from mintmark.protocol.rest.parameters import parse_serial
 from mintmark.store.interface import StoredCRL
+from mintmark.wire import pem
 
 
 def check(world, serial, peer=None):
@@ -169,14 +170,22 @@ def test_the_newest_crl_is_served_as_pem_and_der(world):
     issuer = world.authority.issuers[0].id
     crl = StoredCRL(issuer, 1, 1_800_000_000, 1_800_086_400, 0, b"\x30\x03\x02\x01\x01")
     assert world.run(world.store.add_crl(crl))
-    pem = world.ask("GET", "/crl", peer=world.peer("webapp"))
-    assert pem.body.startswith(b"-----BEGIN X509 CRL-----")
+    armored = world.ask("GET", "/crl", peer=world.peer("webapp"))
+    assert armored.body.startswith(b"-----BEGIN X509 CRL-----")
     der = world.ask("GET", f"/crl?issuer={issuer}&format=der", peer=world.peer("webapp"))
     assert der.body == crl.der
     assert der.response.content_type == "application/pkix-crl"
     headers = {"if-none-match": der.headers["etag"]}
     again = world.ask("GET", "/crl?format=der", peer=world.peer("webapp"), headers=headers)
     assert (again.status, again.body) == (304, b"")
+
+
+def test_a_large_crl_is_the_same_in_pem(world, monkeypatch):
+    monkeypatch.setattr("mintmark.protocol.rest.revocation.LARGE", 2)
+    issuer = world.authority.issuers[0].id
+    crl = StoredCRL(issuer, 2, 1_800_000_001, 1_800_086_400, 0, b"\x30\x03\x02\x01\x02")
+    assert world.run(world.store.add_crl(crl))
+    assert pem.decode(pem.CRL, world.ask("GET", "/crl", peer=local_peer()).body) == [crl.der]
 
 
 def test_a_malformed_issuer_is_refused(world):

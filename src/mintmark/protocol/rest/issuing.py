@@ -29,10 +29,11 @@ from mintmark.protocol.rest.parameters import find_certificate
 from mintmark.protocol.rest.presentation import PRIVATE, json_answer
 from mintmark.protocol.rest.routes import Call
 from mintmark.wire.http import Response
-from mintmark.wire.identifiers import collect, parse
+from mintmark.wire.identifiers import collect, parse, parse_any
 
 # What a certificate was issued for, and the private key if the server made it.
 Issued = tuple[Certificate, str | None]
+_HOST_NAMES = (IdentifierType.DNS, IdentifierType.IP)
 Act = Callable[[IdempotencyKey | None], Awaitable[Issued]]
 
 
@@ -157,14 +158,15 @@ def issuance_request(
     if wish.service_name is not None and wish.service_name != service:
         service = service_id(wish.service_name)
     common_name = _identifier_of(wish.common_name or wished.common_name)
-    names = [*wished.identifiers, *_names(wish)]
+    # Canonical texts of two types are never equal, so that the text alone tells repetitions.
+    names = {name.value: name for name in (*wished.identifiers, *_names(wish))}
     if isinstance(common_name, Identifier):
-        names.append(common_name)
+        names.setdefault(common_name.value, common_name)
     return IssuanceRequest(
         service=service,
         profile=wish.profile or _default_profile(requester),
         key=wished.key,
-        identifiers=tuple(dict.fromkeys(names)),
+        identifiers=tuple(names.values()),
         common_name=str(common_name),
         lifetime=lifetime_of(wish),
         metadata=wish.metadata or None,
@@ -185,17 +187,18 @@ def _names(wish: CertificateRequest) -> tuple[Identifier, ...]:
 
 
 def _identifier_of(common_name: str) -> Identifier | str:
-    """Return the common name as an IP address or DNS name if it is one, else as it is.
+    """Return the common name as a DNS name or IP address if it is one, else as it is.
 
     Another text can still be one of the names asked for, as an e-mail address; policy refuses
     what is not.
     """
-    for kind in (IdentifierType.IP, IdentifierType.DNS) if common_name else ():
-        try:
-            return parse(kind, common_name)
-        except Error:
-            continue
-    return common_name
+    if not common_name:
+        return ""
+    try:
+        identifier = parse_any(common_name)
+    except Error:
+        return common_name
+    return identifier if identifier.type in _HOST_NAMES else identifier.value
 
 
 def _default_profile(requester: Requester) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 import msgspec
@@ -24,6 +25,7 @@ from mintmark.client.documents import (
     RootDocument,
 )
 from mintmark.model.certificate import Certificate, Reason, Status, StoredCertificate
+from mintmark.model.errors import Error, Kind
 from mintmark.model.issuer import Issuer
 from mintmark.model.time import timestamp
 from mintmark.wire import certificate as wire_certificate
@@ -35,6 +37,8 @@ Headers = tuple[tuple[str, str], ...]
 PRIVATE: Headers = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
 PUBLIC: Headers = (("Cache-Control", "public, max-age=60"), ("X-Content-Type-Options", "nosniff"))
 
+# Certificates issued in the same second share their dates.
+_timestamp = lru_cache(maxsize=4096)(timestamp)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -71,11 +75,23 @@ class Presenter:
         self._prepared: Mapping[str, IssuerPresentation] = {}
 
     def issuer(self, issuer_id: str) -> IssuerPresentation:
-        """Return what is said of an issuer; `authority.issuers` may be replaced at any time."""
+        """Return what is said of an issuer; `authority.issuers` may be replaced at any time.
+
+        Raises:
+            Error: UNAVAILABLE for an issuer that another process on the database has added.
+        """
         if self._authority.issuers is not self._issuers:
             self._issuers = self._authority.issuers
             self._prepared = {issuer.id: _prepare(issuer) for issuer in self._issuers}
-        return self._prepared[issuer_id]
+        prepared = self._prepared.get(issuer_id)
+        if prepared is None:
+            raise Error(
+                Kind.UNAVAILABLE,
+                f"issuer {issuer_id!r} is not known to this process yet",
+                hint="the operator restarts it after an issuer was added",
+                retry_after=10,
+            )
+        return prepared
 
     def summary(self, stored: StoredCertificate) -> CertificateSummary:
         """Return a certificate without its PEM."""
@@ -118,8 +134,8 @@ class Presenter:
             "service_name": certificate.service,
             "common_name": certificate.common_name,
             "serial_number": certificate.serial.hex(),
-            "not_before": timestamp(certificate.not_before),
-            "not_after": timestamp(certificate.not_after),
+            "not_before": _timestamp(certificate.not_before),
+            "not_after": _timestamp(certificate.not_after),
             "issuer": self.issuer(certificate.issuer).name,
             "download_url": f"/api/v1/certificates/{certificate_id}/download",
             "status": status.value,
