@@ -110,7 +110,8 @@ def decode_path(text: str) -> bytes:
         Error: MALFORMED when it is not base64.
     """
     try:
-        return base64.b64decode(text.strip("/"), validate=True)
+        # DER starts with 0x30, so its base64 never starts with a slash; it may end with one.
+        return base64.b64decode(text.lstrip("/"), validate=True)
     except (binascii.Error, ValueError) as error:
         raise Error(
             Kind.MALFORMED,

@@ -252,6 +252,7 @@ def test_path_of_a_get_is_base64():
     data = request()
     assert ocsp.decode_path(base64.b64encode(data).decode()) == data
     assert ocsp.decode_path("/" + base64.b64encode(data).decode()) == data
+    assert ocsp.decode_path("MAo/") == bytes.fromhex("300a3f")
     for text in ("a", "%%%", "YWJj YWJj", "ü", "YWJ=j"):
         with pytest.raises(Error) as refused:
             ocsp.decode_path(text)
