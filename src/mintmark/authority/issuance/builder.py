@@ -20,6 +20,7 @@ from mintmark.authority.issuance.shape import Pointers, key_identifier, key_usag
 from mintmark.model.identifiers import Identifier, IdentifierType
 from mintmark.model.keys import KeyType
 from mintmark.model.profile import KeyUsage, Profile, SubjectAttribute
+from mintmark.wire import der
 
 _ATTRIBUTES: Final = {
     SubjectAttribute.COMMON_NAME: NameOID.COMMON_NAME,
@@ -93,6 +94,15 @@ def static_extensions(
         x509.Extension(critical_key_usage.oid, True, critical_key_usage),
         *(x509.Extension(value.oid, False, value) for value in values),
     ]
+
+
+def encoded_extension(extension: x509.Extension[Any]) -> bytes:
+    """Return an Extension in DER (RFC 5280 §4.1), its value encoded by `cryptography`."""
+    return der.sequence(
+        der.oid(extension.oid.dotted_string),
+        der.BOOLEAN_TRUE if extension.critical else b"",
+        der.octet_string(extension.value.public_bytes()),
+    )
 
 
 def fixed_subject(profile: Profile) -> x509.Name:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from cryptography import x509
 
-from mintmark.authority.issuance.builder import fixed_subject, static_extensions
+from mintmark.authority.issuance.builder import encoded_extension, fixed_subject, static_extensions
 from mintmark.authority.issuance.constraints import NameConstraints
 from mintmark.authority.issuance.shape import Pointers
 from mintmark.authority.issuance.tbs import attributes, split_certificate
@@ -31,16 +31,16 @@ class LeafForm:
         profile: the very profile that this was made for.
         template: encodes them.
         subject: what the plain builder says the attributes are that the profile gives.
-        extensions: what the plain builder says their static extensions are; lints compare.
-        proven: octets of static extensions that were parsed and passed every lint, so that the
-            same octets need not be parsed again; empty until one leaf passed them all.
+        extensions: the static extensions, by the octets in which the plain builder encodes
+            them; what stands there octet for octet need not be parsed.
+        linted: whether a leaf passed the lints that say the same of all leaves of this form.
     """
 
     profile: Profile
     template: Template
     subject: list[tuple[bytes, int, bytes]]
-    extensions: dict[x509.ObjectIdentifier, x509.Extension[Any]]
-    proven: dict[bytes, x509.Extension[Any]] = field(default_factory=dict)
+    extensions: dict[bytes, x509.Extension[Any]]
+    linted: bool = False
 
 
 class IssuingKey:
@@ -121,7 +121,7 @@ class IssuingKey:
             profile,
             template,
             subject=attributes(fixed_subject(profile).public_bytes()),
-            extensions={each.oid: each for each in extensions},
+            extensions={encoded_extension(each): each for each in extensions},
         )
 
 

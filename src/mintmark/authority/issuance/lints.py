@@ -38,8 +38,8 @@ class Candidate:
         serial: the serial handed out for it.
         form: what its leaves of this profile and key type have in common.
         fields: the TBSCertificate's fields as octets.
-        certificate: the same, parsed; without the extensions that are proven already.
-        extensions: all its extensions by OID, parsed.
+        certificate: the same, parsed; without the static extensions.
+        extensions: all its extensions by OID, parsed or known by their octets.
     """
 
     approval: Approval
@@ -89,16 +89,15 @@ def lint(tbs: bytes, approval: Approval, issuing: IssuingKey, serial: bytes) -> 
             Kind.INTERNAL, f"lint 'syntax': the certificate cannot be read: {error} (RFC 5280 §4.1)"
         ) from error
     form = candidate.form
-    for each in CERTIFICATE_LINTS if form.proven else LINTS:
+    for each in CERTIFICATE_LINTS if form.linted else LINTS:
         wrong = each.check(candidate)
         if wrong:
             raise Error(each.kind, f"lint '{each.name}': {wrong} ({each.clause})")
-    if not form.proven:
-        form.proven = _proven(candidate)
+    form.linted = True
 
 
 def _parse_back(tbs: bytes, approval: Approval, issuing: IssuingKey, serial: bytes) -> Candidate:
-    """Take a TBSCertificate apart, and have `cryptography` parse all that is not proven.
+    """Take a TBSCertificate apart, and have `cryptography` parse what it did not encode itself.
 
     Raises:
         ValueError: it cannot be read, or has an extension twice (RFC 5280 §4.2).
@@ -106,11 +105,11 @@ def _parse_back(tbs: bytes, approval: Approval, issuing: IssuingKey, serial: byt
     """
     form = issuing.form(approval.profile, approval.key.type)
     fields = split(tbs)
-    proven = form.proven
-    unproven = [element for element in fields.extensions if element not in proven]
+    static = form.extensions
+    others = [element for element in fields.extensions if element not in static]
     certificate = x509.load_der_x509_certificate(
         der.sequence(
-            der.sequence(fields.front, der.explicit(3, der.sequence(*unproven))),
+            der.sequence(fields.front, der.explicit(3, der.sequence(*others))),
             issuing.signer.algorithm.identifier,
             _NO_SIGNATURE,
         )
@@ -118,7 +117,7 @@ def _parse_back(tbs: bytes, approval: Approval, issuing: IssuingKey, serial: byt
     parsed = iter(certificate.extensions)
     extensions = {}
     for element in fields.extensions:
-        extension = proven.get(element) or next(parsed)
+        extension = static.get(element) or next(parsed)
         extensions[extension.oid] = extension
     if len(extensions) != len(fields.extensions):
         raise ValueError("an extension stands there twice")
@@ -127,16 +126,6 @@ def _parse_back(tbs: bytes, approval: Approval, issuing: IssuingKey, serial: byt
 
 # A certificate needs a signature to be parsed; this one is empty.
 _NO_SIGNATURE: Final = der.bit_string(b"")
-
-
-def _proven(candidate: Candidate) -> dict[bytes, x509.Extension[Any]]:
-    """Return the static extensions of a leaf that passed, by their octets."""
-    expected = candidate.form.extensions
-    return {
-        element: expected[oid]
-        for element, oid in zip(candidate.fields.extensions, candidate.extensions, strict=True)
-        if oid in expected
-    }
 
 
 def _issuer_is_approved(candidate: Candidate) -> str:
@@ -257,20 +246,14 @@ def _extensions(candidate: Candidate) -> str:
     their own lints.
     """
     found = candidate.extensions
-    expected = candidate.form.extensions
-    for oid, extension in expected.items():
-        given = found.get(oid)
-        if given is None:
-            return f"extension {oid.dotted_string} is missing"
-        if given is not extension and given != extension:
-            return f"extension {oid.dotted_string} is not what the profile demands"
-    own = {x509.SubjectKeyIdentifier.oid}
-    if candidate.approval.identifiers:
-        own.add(x509.SubjectAlternativeName.oid)
-    if len(found) > len(expected) + len(own):
-        extra = ", ".join(oid.dotted_string for oid in found.keys() - expected.keys() - own)
-        return f"extension {extra} is not in the profile"
-    return ""
+    static = candidate.form.extensions.values()
+    for extension in static:
+        given = found.get(extension.oid)
+        if given is not extension:
+            wrong = "is missing" if given is None else "is not what the profile demands"
+            return f"extension {extension.oid.dotted_string} {wrong}"
+    own = 2 if candidate.approval.identifiers else 1
+    return "" if len(found) == len(static) + own else "an extension is not in the profile"
 
 
 def _subject_key_id(candidate: Candidate) -> str:
