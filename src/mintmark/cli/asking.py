@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+import secrets
+from collections.abc import Callable, Iterable
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -12,10 +13,27 @@ from cryptography.x509.oid import NameOID
 
 from mintmark.authority.signer.file import SigningPrivateKey, plain_pkcs8
 from mintmark.client.api import APIClient
+from mintmark.client.documents import IssuedCertificate
+from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier, IdentifierType
 from mintmark.wire import pem
 
 MAX_COMMON_NAME = 64  # RFC 5280 appendix A.1: ub-common-name
+
+
+def once(ask: Callable[[str], IssuedCertificate]) -> IssuedCertificate:
+    """Ask for a certificate under an idempotency key, and again when the answer was lost.
+
+    The second time gets the certificate of the first if that was issued, so that no certificate
+    is made that nobody has, and a one-time token is not lost with an answer.
+    """
+    key = secrets.token_urlsafe(16)
+    try:
+        return ask(key)
+    except Error as error:
+        if error.kind is not Kind.UNAVAILABLE:
+            raise
+        return ask(key)
 
 
 def make_csr(

@@ -14,6 +14,7 @@ from mintmark.cli.options import Place, print_json
 from mintmark.cli.output import pairs, say, table
 from mintmark.cli.reach import reach
 from mintmark.model.errors import Error, Kind
+from mintmark.model.time import timestamp
 from mintmark.publication.checkpoint import AuditReport, Problem
 from mintmark.publication.checkpoint import verify as replay
 from mintmark.server.compose import open_store, origin, root_issuer
@@ -57,10 +58,10 @@ def list_records(place: Place, service: str | None, action: str | None, limit: i
     rows = [
         (
             str(number),
-            str(record.get("time", "")),
-            str(record.get("service", "")),
-            str(record.get("action", "")),
-            str(record.get("certificate") or ""),
+            timestamp(record["time"] / 1000),
+            record["service"],
+            record["action"],
+            record.get("certificate", ""),
         )
         for number, record in records
     ]

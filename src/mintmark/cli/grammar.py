@@ -19,6 +19,7 @@ from mintmark.model.time import parse_duration
 _FILE: Final = click.Path(dir_okay=False, path_type=Path)
 _DIRECTORY: Final = click.Path(file_okay=False, path_type=Path)
 _KEY_TYPE: Final = click.Choice([key_type.value for key_type in KeyType])
+_PORT: Final = click.IntRange(1, 65535)
 _FORMATS: Final = ("pem", "der", "chain", "fullchain", "pkcs12", "pkcs7")
 
 
@@ -75,8 +76,10 @@ def _listening() -> list[click.Parameter]:
         _option(
             "--listen", multiple=True, metavar="ADDRESS", help="Listen on it.  [default: 127.0.0.1]"
         ),
-        _option("--https-port", type=click.IntRange(1, 65535), help="[default: 8443]"),
-        _option("--http-port", type=click.IntRange(1, 65535), help="[default: 8080]"),
+        _option("--https-port", type=_PORT, metavar="PORT", help="Of the API.  [default: 8443]"),
+        _option(
+            "--http-port", type=_PORT, metavar="PORT", help="Of CRL and OCSP.  [default: 8080]"
+        ),
         _option(
             "--key-type", type=_KEY_TYPE, help="Of the intermediate's key.  [default: ec-p256]"
         ),
@@ -107,8 +110,8 @@ INIT: Final = Command(
         _option("--country", metavar="CC", help="Country in the names, two letters."),
         _option("--root-name", help="Common name of the root."),
         _option("--intermediate-name", help="Common name of the intermediate."),
-        _option("--root-lifetime", type=_DURATION, default="10y", show_default=True),
-        _option("--intermediate-lifetime", type=_DURATION, default="5y", show_default=True),
+        _option("--root-lifetime", type=_DURATION, help="[default: 10y]"),
+        _option("--intermediate-lifetime", type=_DURATION, help="[default: 5y]"),
         _option(
             "--permit",
             multiple=True,
@@ -137,7 +140,10 @@ SERVE: Final = Command(
     help="Serve an authority until SIGTERM or SIGINT; SIGHUP takes up the configuration anew.",
     params=[
         _option(
-            "--workers", type=click.IntRange(1, 256), help="Processes, instead of server.workers."
+            "--workers",
+            type=click.IntRange(1, 256),
+            metavar="N",
+            help="Processes, instead of server.workers.",
         )
     ],
     passphrase=True,
@@ -153,7 +159,9 @@ ISSUE: Final = Command(
     params=[
         _argument("names", nargs=-1, required=True, metavar="NAME..."),
         *_new_certificate(),
-        _option("--key-type", type=_KEY_TYPE, default="ec-p256", show_default=True),
+        _option(
+            "--key-type", type=_KEY_TYPE, default="ec-p256", show_default=True, help="Of the key."
+        ),
         _option("--out", type=_DIRECTORY, help="Write the files here.  [default: ./NAME]"),
         _option("--force", is_flag=True, help="Overwrite a certificate with other names."),
         _option("--token-file", type=_FILE, help="Ask with the one-time token in this file."),
@@ -196,7 +204,7 @@ REKEY: Final = Command(
     params=[
         _argument("target", metavar="DIR|FILE|ID"),
         _option("--lifetime", type=_DURATION, help="How long it is valid, as 90d."),
-        _option("--key-type", type=_KEY_TYPE, help="[default: as before]"),
+        _option("--key-type", type=_KEY_TYPE, help="Of the new key.  [default: as before]"),
         _option("--out", type=_DIRECTORY, help="Write the files here."),
     ],
     reach=True,
@@ -214,6 +222,7 @@ REVOKE: Final = Command(
             type=click.Choice([reason.word for reason in Reason]),
             default=Reason.UNSPECIFIED.word,
             show_default=True,
+            help="Why (RFC 5280 §5.3.1).",
         ),
     ],
     reach=True,
@@ -226,10 +235,17 @@ LIST: Final = Command(
     params=[
         _option("--service", help="Of this service."),
         _option("--profile", help="Of this profile."),
-        _option("--status", type=click.Choice([status.value for status in Status])),
+        _option("--status", type=click.Choice([status.value for status in Status]), help="Now."),
         _option("--name", help="That carry this name."),
         _option("--expiring", type=_DURATION, help="That end within this time, as 30d."),
-        _option("--limit", type=click.IntRange(1), default=100, show_default=True),
+        _option(
+            "--limit",
+            type=click.IntRange(1),
+            metavar="N",
+            default=100,
+            show_default=True,
+            help="How many at most.",
+        ),
     ],
     reach=True,
 )
@@ -250,7 +266,14 @@ EXPORT: Final = Command(
     "key, under the password that --password-file or the terminal gives.",
     params=[
         _argument("target", metavar="DIR|ID"),
-        _option("--format", "form", type=click.Choice(_FORMATS), default="pem", show_default=True),
+        _option(
+            "--format",
+            "form",
+            type=click.Choice(_FORMATS),
+            default="pem",
+            show_default=True,
+            help="Which format.",
+        ),
         _option("--out", type=_FILE, help="Write to this file instead of the standard output."),
         _option("--password-file", type=_FILE, help="Password of a PKCS #12 file."),
     ],
@@ -287,7 +310,13 @@ TOKEN: Final = Command(
             "--san", "sans", multiple=True, metavar="NAME", help="A name its certificate may carry."
         ),
         _option("--profile", help="The only profile it is good for."),
-        _option("--lifetime", type=_DURATION, default="1h", show_default=True),
+        _option(
+            "--lifetime",
+            type=_DURATION,
+            default="1h",
+            show_default=True,
+            help="How long it can be used.",
+        ),
         _option("--out", type=_FILE, help="Write the token to this file, mode 0600."),
     ],
     reach=True,
@@ -331,7 +360,14 @@ AUDIT: Final = _group(
         params=[
             _option("--service", help="Done by this service."),
             _option("--action", help="As certificate.request or token.create."),
-            _option("--limit", type=click.IntRange(1), default=50, show_default=True),
+            _option(
+                "--limit",
+                type=click.IntRange(1),
+                metavar="N",
+                default=50,
+                show_default=True,
+                help="How many at most.",
+            ),
         ],
         reach=True,
     ),

@@ -12,7 +12,7 @@ from msgspec import structs, to_builtins
 from mintmark.authority.policy.whitelist import SERVICE_ID
 from mintmark.authority.signer.file import generate
 from mintmark.authority.signer.files import read_secret, write_public
-from mintmark.cli.asking import anchors, common_name_of, key_pem, make_csr
+from mintmark.cli.asking import anchors, common_name_of, key_pem, make_csr, once
 from mintmark.cli.delivery import Delivery, deliver, require_room
 from mintmark.cli.options import Place, print_json
 from mintmark.cli.output import moment, say
@@ -57,11 +57,12 @@ def issue(
     token = _token(wish.token_file)
     request = _request(place, wish, token, first)
     with reach(place, token=token) as api:
-        key = generate(KeyType(key_type))
-        csr = make_csr(key, wanted, common_name_of(first))
-        issued = api.request_certificate(structs.replace(request, csr=csr))
+        private_key = generate(KeyType(key_type))
+        csr = make_csr(private_key, wanted, common_name_of(first))
+        request = structs.replace(request, csr=csr)
+        issued = once(lambda key: api.request_certificate(request, idempotency_key=key))
         trusted = anchors(api)
-    delivery = Delivery(issued.certificate, issued.chain, trusted, key_pem(key))
+    delivery = Delivery(issued.certificate, issued.chain, trusted, key_pem(private_key))
     tell(place, issued, deliver(directory, delivery))
 
 
@@ -86,7 +87,7 @@ def sign(place: Place, *, csr: BinaryIO, out: Path | None, **options: Any) -> No
         san_uri=_of(IdentifierType.URI, wanted),
     )
     with reach(place, token=token) as api:
-        issued = api.request_certificate(request)
+        issued = once(lambda key: api.request_certificate(request, idempotency_key=key))
     fullchain = issued.certificate + issued.chain
     if out is not None:
         write_public(out, fullchain.encode())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mintmark.authority.signer.file import generate
 from mintmark.authority.signer.files import read_secret
-from mintmark.cli.asking import anchors, key_pem, make_csr
+from mintmark.cli.asking import anchors, key_pem, make_csr, once
 from mintmark.cli.delivery import KEY, Delivery, deliver
 from mintmark.cli.issuing import tell
 from mintmark.cli.options import Place
@@ -25,7 +25,8 @@ def renew(place: Place, target: str, lifetime: str | None, out: Path | None) -> 
     """Certify the same key again, and replace the files that hold its certificate."""
     found = find_target(target)
     with reach(place, own=found.directory) as api:
-        issued = api.renew(found.id, RenewalRequest(lifetime=lifetime))
+        wish = RenewalRequest(lifetime=lifetime)
+        issued = once(lambda key: api.renew(found.id, wish, idempotency_key=key))
         trusted = anchors(api)
     directory = out or found.directory
     if directory is None:
@@ -51,11 +52,11 @@ def rekey(
             hint="name a directory with --out",
         )
     with reach(place, own=found.directory) as api:
-        key = generate(KeyType(key_type) if key_type else _key_type(api, found.id))
-        csr = make_csr(key)
-        issued = api.rekey(found.id, RekeyRequest(csr=csr, lifetime=lifetime))
+        private_key = generate(KeyType(key_type) if key_type else _key_type(api, found.id))
+        wish = RekeyRequest(csr=make_csr(private_key), lifetime=lifetime)
+        issued = once(lambda key: api.rekey(found.id, wish, idempotency_key=key))
         trusted = anchors(api)
-    delivery = Delivery(issued.certificate, issued.chain, trusted, key_pem(key))
+    delivery = Delivery(issued.certificate, issued.chain, trusted, key_pem(private_key))
     tell(place, issued, deliver(directory, delivery))
 
 

@@ -22,4 +22,7 @@ def revoke(place: Place, target: str, reason: str) -> None:
         print_json(msgspec.to_builtins(revocation))
         return
     say(f"revoked {revocation.certificate_id} ({revocation.revocation_reason})")
-    say("OCSP says so now, the CRL within 60 seconds")
+    if place.offline:
+        say("OCSP and CRL say so as soon as the server runs")
+    else:
+        say("OCSP says so now, the CRL within 60 seconds")
