@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 
 from cryptography import x509
@@ -225,3 +226,8 @@ def digest(private: object) -> hashes.HashAlgorithm | None:
 def at(days: float) -> int:
     """Return the Unix second `days` after the fixed time."""
     return int(NOW + days * DAY)
+
+
+def moment(days: float) -> datetime:
+    """Return the moment `days` after the fixed time, for `cryptography`'s builders."""
+    return datetime.fromtimestamp(at(days), UTC)
