@@ -16,11 +16,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, Final, cast
 
-from mintmark.model.errors import Kind
+from mintmark.model.errors import Error, Kind
 from mintmark.model.time import Clock
 from mintmark.server.limits import Limits
 from mintmark.server.reader import BODY, HEADER, NOTHING, Refusal, RequestReader
-from mintmark.server.responses import CLOSE, CONTINUE, Heads, problem
+from mintmark.server.responses import CLOSE, CONTINUE, Heads, refusal
 from mintmark.wire.http import Peer, Request, Response
 
 App = Callable[[Request], Response | Coroutine[Any, Any, Response]]
@@ -217,10 +217,9 @@ class Connection(asyncio.Protocol):
         reader = self._reader
         try:
             reader.feed(data)
-        except Refusal as refusal:
+        except Refusal as no:
             self._take(reader)
-            answer = problem(refusal.status, refusal.kind, refusal.detail)
-            self._queue.append((answer, CLOSE))
+            self._queue.append((refusal(no.status, no.error), CLOSE))
         else:
             self._take(reader)
         self._proceed()
@@ -267,7 +266,7 @@ class Connection(asyncio.Protocol):
             seconds = self._seconds[self._reader.phase]
             detail = f"the request's {part} did not arrive within {seconds:g} seconds"
             self._reader.has_ended = True
-            self._queue.append((problem(408, Kind.MALFORMED, detail), CLOSE))
+            self._queue.append((refusal(408, Error(Kind.MALFORMED, detail)), CLOSE))
             self._proceed()
 
     def drain(self) -> None:
@@ -290,7 +289,8 @@ class Connection(asyncio.Protocol):
 
     def _turn_away(self) -> None:
         """Answer a connection that is one too many."""
-        answer = problem(503, Kind.UNAVAILABLE, "too many connections are open", retry_after=1)
+        error = Error(Kind.UNAVAILABLE, "too many connections are open", retry_after=1)
+        answer = refusal(503, error)
         self._transport.write(self._shared.heads.encode(answer, CLOSE) + answer.body)
         self._close()
 
@@ -405,16 +405,9 @@ class Connection(asyncio.Protocol):
 
     def _defect(self, request: Request, error: Exception) -> Response:
         """Log the exception that the application let fly; tell the client only where to look."""
-        request_id = self._shared.entropy(8).hex()
-        log.error(
-            "request %s failed: %s %s",
-            request_id,
-            request.method,
-            request.path,
-            exc_info=error,
-        )
-        detail = "the server has a defect; its log has the request under this id"
-        return problem(500, Kind.INTERNAL, detail, request_id=request_id)
+        instance = f"urn:mintmark:request:{self._shared.entropy(8).hex()}"
+        log.error("%s failed: %s %s", instance, request.method, request.path, exc_info=error)
+        return refusal(500, Error(Kind.INTERNAL, "the server has a defect"), instance)
 
     def _answer(self, request: Request, answer: Response, after: int) -> None:
         if self._shared.is_draining:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import httptools
 
-from mintmark.model.errors import Kind
+from mintmark.model.errors import Error, Kind
 from mintmark.server import target
 from mintmark.server.limits import Limits
 from mintmark.server.responses import CLOSE, KEEP_ALIVE, PERSIST
@@ -32,24 +32,22 @@ _SINGLE: Final = frozenset(
 )
 
 
-class Refusal(Exception):  # noqa: N818 - an answer on its way out of llhttp, not our Error
+class Refusal(Exception):  # noqa: N818 - an answer on its way out of llhttp
     """The server itself says no to a request, and reads no further.
 
     Args:
         status: HTTP status.
-        kind: kind of the problem document.
-        detail: its sentence.
+        error: what is refused.
     """
 
-    def __init__(self, status: int, kind: Kind, detail: str) -> None:
-        super().__init__(detail)
+    def __init__(self, status: int, error: Error) -> None:
+        super().__init__(error.detail)
         self.status: Final = status
-        self.kind: Final = kind
-        self.detail: Final = detail
+        self.error: Final = error
 
 
 def _malformed(detail: str) -> Refusal:
-    return Refusal(400, Kind.MALFORMED, detail)
+    return Refusal(400, Error(Kind.MALFORMED, detail))
 
 
 class RequestReader:
@@ -194,7 +192,7 @@ class RequestReader:
             self._url += url
         if len(self._url) > self._limits.target_bytes:
             detail = f"the request target is longer than {self._limits.target_bytes} octets"
-            raise Refusal(414, Kind.TOO_LARGE, detail)
+            raise Refusal(414, Error(Kind.TOO_LARGE, detail))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header field, or a trailer field: that may be discarded (RFC 9110 §6.5.1)."""
@@ -260,9 +258,9 @@ class RequestReader:
         """Check the head of a request; return method, path, query, version and headers."""
         if method not in _METHODS:
             allowed = ", ".join(_METHODS.values())
-            raise Refusal(501, Kind.MALFORMED, f"the method is not one of {allowed}")
+            raise Refusal(501, Error(Kind.MALFORMED, f"the method is not one of {allowed}"))
         if version not in ("1.1", "1.0"):
-            raise Refusal(505, Kind.MALFORMED, f"HTTP/{version} is not spoken here")
+            raise Refusal(505, Error(Kind.MALFORMED, f"HTTP/{version} is not spoken here"))
         headers = self._header_fields(fields)
         if version == "1.1" and "host" not in headers:  # RFC 9112 §3.2
             raise _malformed("the request has no Host field")
@@ -275,7 +273,7 @@ class RequestReader:
         self._check_body(headers)
         if headers.get("expect", "100-continue").lower() != "100-continue" and version == "1.1":
             # RFC 9110 §10.1.1
-            raise Refusal(417, Kind.MALFORMED, "the expectation is not 100-continue")
+            raise Refusal(417, Error(Kind.MALFORMED, "the expectation is not 100-continue"))
         # The same mapping serves many requests, so nobody may write to it.
         return _METHODS[method], path, query, version, MappingProxyType(headers)
 
@@ -283,7 +281,7 @@ class RequestReader:
         limits = self._limits
         if len(fields) > limits.header_count:
             detail = f"the request has more than {limits.header_count} header fields"
-            raise Refusal(431, Kind.TOO_LARGE, detail)
+            raise Refusal(431, Error(Kind.TOO_LARGE, detail))
         if sum(len(name) + len(value) + 4 for name, value in fields) > limits.header_bytes:
             raise _header_too_large(limits)
         headers: dict[str, str] = {}
@@ -304,16 +302,16 @@ class RequestReader:
             if size is not None:  # RFC 9112 §6.3
                 raise _malformed("the request has both Transfer-Encoding and Content-Length")
             if coding.lower() != "chunked":  # RFC 9112 §6.1
-                raise Refusal(501, Kind.MALFORMED, "the transfer coding is not chunked")
+                raise Refusal(501, Error(Kind.MALFORMED, "the transfer coding is not chunked"))
         elif size is not None and int(size) > self._limits.body_bytes:
             raise _body_too_large(self._limits)
 
 
 def _header_too_large(limits: Limits) -> Refusal:
     detail = f"the request's header fields are larger than {limits.header_bytes} octets"
-    return Refusal(431, Kind.TOO_LARGE, detail)
+    return Refusal(431, Error(Kind.TOO_LARGE, detail))
 
 
 def _body_too_large(limits: Limits) -> Refusal:
     detail = f"the request's body is larger than {limits.body_bytes} octets"
-    return Refusal(413, Kind.TOO_LARGE, detail)
+    return Refusal(413, Error(Kind.TOO_LARGE, detail))

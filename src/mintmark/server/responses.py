@@ -6,14 +6,14 @@ kept until the next one. Nothing here names the server or its version.
 
 from __future__ import annotations
 
-import json
 import re
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
 
-from mintmark.model.errors import Kind
+from mintmark.model.errors import Error
 from mintmark.wire.http import Response
+from mintmark.wire.problem import MEDIA_TYPE, problem
 
 _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
@@ -86,21 +86,13 @@ class Heads:
         return encoded
 
 
-def problem(
-    status: int, kind: Kind, detail: str, *, request_id: str = "", retry_after: int | None = None
-) -> Response:
-    """Return a problem document (RFC 9457) for what the server itself refuses."""
-    members: dict[str, object] = {
-        "type": f"urn:mintmark:error:{kind.value}",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-    }
-    if request_id:
-        members["request_id"] = request_id
-    return Response(
-        status,
-        json.dumps(members).encode(),
-        "application/problem+json",
-        () if retry_after is None else (("Retry-After", str(retry_after)),),
-    )
+def refusal(status: int, error: Error, instance: str = "") -> Response:
+    """Return a problem document for what the server itself refuses.
+
+    Args:
+        status: HTTP status, which HTTP itself prescribes for most of these.
+        error: the refusal.
+        instance: see `problem`.
+    """
+    headers = () if error.retry_after is None else (("Retry-After", str(error.retry_after)),)
+    return Response(status, problem(error, status, instance), MEDIA_TYPE, headers)

@@ -30,11 +30,12 @@ from mintmark.server.connection import (
     Connections,
     log,
 )
-from mintmark.server.responses import CLOSE, problem
+from mintmark.server.responses import CLOSE, refusal
 from mintmark.wire.http import Peer
 
 # Forward secrecy and AEAD only (RFC 9325 §4.2); TLS 1.3 has nothing else.
 _TLS12_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+_SESSIONS_MAX: Final = 1000
 _RECORD_BYTES: Final = 16 * 1024  # RFC 8446 §5.1
 
 
@@ -67,8 +68,12 @@ class ServerTLS:
         Error: CONFIGURATION, the files cannot be used.
     """
 
+    __slots__ = ("_accepted", "_settings", "context")
+
     def __init__(self, settings: TLSSettings) -> None:
         self.context: ssl.SSLContext = _context(settings)
+        self._settings = settings
+        self._accepted = 0
 
     def reload(self, settings: TLSSettings) -> None:
         """Use other settings, or the same files read again, for new connections.
@@ -77,6 +82,27 @@ class ServerTLS:
             Error: CONFIGURATION, the files cannot be used; the old context stays.
         """
         self.context = _context(settings)
+        self._settings = settings
+
+    def accept(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> ssl.SSLObject:
+        """Return the server's end of a new connection over two buffers."""
+        self._accepted += 1
+        if not self._accepted % _SESSIONS_MAX:
+            self._forget_sessions()
+        return self.context.wrap_bio(incoming, outgoing, server_side=True)
+
+    def _forget_sessions(self) -> None:
+        """Begin again with an empty session cache.
+
+        OpenSSL remembers TLS 1.2 sessions by id, 20 000 of 13 kB each with their client
+        certificates, and Python cannot tell it not to; a new context has forgotten them.
+        """
+        if not self.context.session_stats()["number"]:
+            return
+        try:
+            self.context = _context(self._settings)
+        except Error as error:
+            log.warning("TLS sessions are not forgotten: %s", error.detail)
 
 
 def _context(settings: TLSSettings) -> ssl.SSLContext:
@@ -174,7 +200,7 @@ class TLSConnection(Connection):
         self._state = HANDSHAKE
         self.deadline = self._shared.now + self._shared.limits.handshake_seconds
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._object = self._tls.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._object = self._tls.accept(self._incoming, self._outgoing)
 
     def _turn_away(self) -> None:
         # A word of explanation would cost a handshake.
@@ -202,7 +228,8 @@ class TLSConnection(Connection):
         log.info("TLS handshake with %s failed: %s", self._address, _reason(error))
         self._transport.write(self._outgoing.read())  # the alert
         if error.reason == "HTTP_REQUEST":
-            answer = problem(400, Kind.MALFORMED, "this port speaks HTTPS, and this is plain HTTP")
+            told = Error(Kind.MALFORMED, "this port speaks HTTPS, and this is plain HTTP")
+            answer = refusal(400, told)
             self._transport.write(self._shared.heads.encode(answer, CLOSE) + answer.body)
         self._linger()
 

@@ -221,7 +221,7 @@ def test_defect_of_the_application_is_a_500_and_the_process_lives(when, caplog):
         status, headers, body = client.answer()
         assert (status, headers["Connection"]) == (500, "close")
         assert headers["Content-Type"] == "application/problem+json"
-        assert json.loads(body)["request_id"] == "11" * 8
+        assert json.loads(body)["instance"] == "urn:mintmark:request:" + "11" * 8
         assert b"secret" not in body
         assert client.is_closed()
         assert world.client(get("/fine")).answer()[0] == 200
@@ -253,7 +253,7 @@ def test_header_that_would_break_the_answer_is_a_defect(caplog):
     ids=["interim", "unknown", "name", "blank", "nul", "content type"],
 )
 def test_response_that_is_not_http_is_not_encoded(response):
-    with pytest.raises(ValueError, match="status|header"):
+    with pytest.raises(ValueError, match=r"status|header"):
         Heads(0).encode(response, 0)
 
 

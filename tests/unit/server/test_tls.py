@@ -220,6 +220,24 @@ def test_no_ticket_resumes_a_session(files, version):
         assert session is None or not session.has_ticket
 
 
+def test_cached_sessions_are_forgotten_before_they_are_many(files, monkeypatch, caplog):
+    monkeypatch.setattr("mintmark.server.tls._SESSIONS_MAX", 4)
+    tls = ServerTLS(files.settings())
+    first = tls.context
+    context = files.client(maximum_version=ssl.TLSVersion.TLSv1_2)
+    with serving(whoami, tls=tls) as world:
+        for _ in range(4):
+            connect(world, context).send(get()).answer()
+        assert tls.context is not first
+        assert tls.context.session_stats()["number"] <= 1
+        second = tls.context
+        files.key.write_text("being replaced")
+        for _ in range(4):
+            connect(world, context).send(get()).answer()
+        assert tls.context is second
+    assert "not forgotten" in caplog.text
+
+
 def test_reload_changes_new_connections_and_spares_old_ones(files, other):
     tls = ServerTLS(files.settings())
     certificate = files.chain("client", "web.example", profile=CLIENT)
