@@ -6,8 +6,6 @@ RFC 4949, "issue". Six steps; nothing leaves before the last (design rule 3).
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 
 from mintmark.authority.issuance.approval import Approval
 from mintmark.authority.issuance.issuing import IssuingKey
@@ -115,9 +113,8 @@ def _act(
 def issuance_record(
     requester: Requester, certificate: Certificate, action: str, now: float
 ) -> AuditRecord:
-    """Return the audit record of a new certificate; it vouches for its exact octets."""
-    digest = base64.b64encode(hashlib.sha256(certificate.der).digest()).decode()
-    details = {"sha256": digest, "profile": certificate.profile}
+    """Return the audit record of a new certificate; the store adds the SHA-256 of its DER."""
+    details = {"profile": certificate.profile}
     if certificate.service != requester.service:
         details["service"] = certificate.service
     return AuditRecord(
