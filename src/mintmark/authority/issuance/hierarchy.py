@@ -36,6 +36,9 @@ INTERMEDIATE_LIFETIME: Final = 5 * YEAR
 BACKDATE: Final = HOUR
 
 
+MAX_ATTRIBUTE: Final = 64  # RFC 5280 appendix A.1, ub-common-name and its siblings
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """The name of an authority (RFC 5280 §4.1.2.4).
@@ -64,16 +67,24 @@ class Subject:
             (NameOID.ORGANIZATIONAL_UNIT_NAME, self.organizational_unit),
             (NameOID.COMMON_NAME, self.common_name),
         ]
+        hint = "attributes have up to 64 characters, a country two letters"
         if not self.common_name:
-            raise Error(Kind.CONFIGURATION, "the authority's common name is empty")
+            raise Error(Kind.CONFIGURATION, "the authority's common name is empty", hint=hint)
+        for _, text in attributes:
+            if len(text) > MAX_ATTRIBUTE:
+                raise Error(
+                    Kind.CONFIGURATION,
+                    f"{text!r} has {len(text)} characters, an authority's name up to "
+                    f"{MAX_ATTRIBUTE} an attribute (RFC 5280 appendix A.1)",
+                    hint=hint,
+                )
         try:
             return x509.Name([x509.NameAttribute(oid, text) for oid, text in attributes if text])
         except ValueError as error:
             raise Error(
                 Kind.CONFIGURATION,
                 f"the authority cannot be named like this: {error}",
-                hint="names have up to 64 characters, a country two letters "
-                "(RFC 5280 appendix A.1)",
+                hint=hint,
             ) from error
 
 

@@ -25,7 +25,7 @@ from mintmark.model.profile import CLIENT_AUTH, OCSP_SIGNING, SERVER_AUTH, KeyUs
 from mintmark.model.time import timestamp
 from mintmark.wire import der
 
-MAX_COMMON_NAME: Final = 64  # RFC 5280 appendix A.1, ub-common-name
+MAX_ATTRIBUTE: Final = 64  # RFC 5280 appendix A.1, ub-common-name and its siblings
 
 
 @dataclass(slots=True)
@@ -215,8 +215,9 @@ def _subject(candidate: Candidate) -> str:
         approved = [*approved, (_COMMON_NAME, der.UTF8_STRING, approval.common_name.encode())]
     if attributes(candidate.fields.subject) != approved:
         return "the subject is not the approved one, or not encoded as RFC 5280 asks"
-    if len(approval.common_name) > MAX_COMMON_NAME:
-        return f"common name {approval.common_name!r} has more than {MAX_COMMON_NAME} characters"
+    for text in (approval.common_name, *[text for _, text in approval.profile.subject]):
+        if len(text) > MAX_ATTRIBUTE:
+            return f"subject attribute {text!r} has more than {MAX_ATTRIBUTE} characters"
     return ""
 
 
