@@ -60,7 +60,7 @@ class PostgreSQLStore:
         """Finish pending commits and disconnect."""
         parts, self._parts = self._parts, None
         if parts is not None:
-            await parts.writing.close()
+            await parts.writer.close()
             await parts.reading.close()
 
     async def migrate(self) -> list[str]:

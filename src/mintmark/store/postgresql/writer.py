@@ -50,14 +50,24 @@ class Writer:
             self._loop.call_soon(self._flush)
         return future
 
+    async def close(self) -> None:
+        """Finish what waits, then disconnect."""
+        if self._scheduled:
+            self._flush()
+        await self._lanes.close()
+
     def _flush(self) -> None:
+        if not self._scheduled:
+            return  # `close` came first
         self._scheduled = False
         self._draining += 1
         self._lanes.submit(self._drain).add_done_callback(self._drained)
 
     def _drained(self, done: asyncio.Future[None]) -> None:
         self._draining -= 1
-        if error := done.exception():  # no connection: nobody who waits is kept waiting
+        error = done.exception()
+        if error is not None and self._draining == 0:
+            # Nobody takes what waits, so nobody is kept waiting.
             queue, self._queue = self._queue, []
             for waiting in queue:
                 _fail(waiting, explain(error) if isinstance(error, Exception) else error)

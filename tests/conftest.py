@@ -1,0 +1,63 @@
+"""What every test may take: a clock to set, a loop to run in, and a store of either kind."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from mintmark.store.postgresql import PostgreSQLStore
+from mintmark.store.sqlite import SQLiteStore
+from tests.postgresql import cluster
+
+
+class SetClock:
+    """Time that passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_795_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock():
+    return SetClock()
+
+
+@pytest.fixture
+def run():
+    """Run a coroutine in the test's one event loop."""
+    with asyncio.Runner() as runner:
+        yield runner.run
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def open_store(request, tmp_path: Path, clock, run):
+    """Open a store; each call opens another one on the same, first empty, database."""
+    url = cluster().database() if request.param == "postgresql" else tmp_path / "mintmark.db"
+    opened = []
+
+    def open_one(**options):
+        kind = PostgreSQLStore if request.param == "postgresql" else SQLiteStore
+        store = kind(url, options.pop("clock", clock), **options)
+        run(store.migrate())
+        run(store.open())
+        opened.append(store)
+        return store
+
+    open_one.url = url
+    open_one.dialect = request.param
+    yield open_one
+    for store in opened:
+        run(store.close())
+
+
+@pytest.fixture
+def store(open_store):
+    return open_store()
