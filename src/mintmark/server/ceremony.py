@@ -102,7 +102,7 @@ async def create(
         _write_certificates(staging.root, (root,))
         _write_certificates(staging.intermediate, (intermediate,))
         _write_audit_key(staging, passphrase)
-        await _begin(directory, staging, plan.settings, passphrase)
+        await _begin(directory, staging, plan.settings, passphrase, clock)
 
 
 def request_intermediate(directory: Directory, plan: Plan, passphrase: bytes) -> None:
@@ -151,7 +151,7 @@ async def resume(directory: Directory, chain: Path, passphrase: bytes, *, clock:
         staging.audit_key.parent.mkdir(mode=DIRECTORY_MODE)
         write_secret(staging.audit_key, directory.audit_key.read_bytes())
         write_public(staging.audit_public, directory.audit_public.read_bytes())
-        await _begin(directory, staging, settings, passphrase)
+        await _begin(directory, staging, settings, passphrase, clock)
 
 
 def _require_empty(directory: Directory, settings: Settings) -> None:
@@ -160,7 +160,7 @@ def _require_empty(directory: Directory, settings: Settings) -> None:
 
 
 async def _begin(
-    directory: Directory, staging: Directory, settings: Settings, passphrase: bytes
+    directory: Directory, staging: Directory, settings: Settings, passphrase: bytes, clock: Clock
 ) -> None:
     """Write the configuration, and let the store and our own certificates begin."""
     _write_settings(directory, staging, settings)
@@ -172,7 +172,9 @@ async def _begin(
     if storage.password_file is not None:  # relative to where it is, not to the staging place
         absolute = str(directory.path.absolute() / storage.password_file)
         storage = structs.replace(storage, password_file=absolute)
-    await bootstrap(staging, structs.replace(settings, storage=storage), passphrase)
+    await bootstrap(
+        staging, structs.replace(settings, storage=storage), passphrase, clock=clock
+    )
 
 
 def _write_settings(directory: Directory, staging: Directory, settings: Settings) -> None:

@@ -7,6 +7,7 @@ through policy, lints and the audit log.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 
 import msgspec
@@ -15,12 +16,12 @@ from mintmark.authority.signer.files import write_public, write_secret
 from mintmark.client.transport import Answer, Transport
 from mintmark.model.act import Act, AuditRecord
 from mintmark.model.issuer import Issuer
-from mintmark.model.time import YEAR
+from mintmark.model.time import YEAR, Clock
 from mintmark.protocol.rest.api import RestAPI
 from mintmark.protocol.rest.authentication import LOCAL
 from mintmark.publication.crl import publish
 from mintmark.server import target
-from mintmark.server.compose import Opened, open_authority, root_issuing_key
+from mintmark.server.compose import Opened, open_authority, open_store, root_issuing_key
 from mintmark.server.directory import Directory, KeyFiles
 from mintmark.server.own import (
     LOCAL_ADMIN,
@@ -35,16 +36,19 @@ from mintmark.wire.http import Peer, Request, Response
 ROOT_CRL_LIFETIME = YEAR  # the root is offline; its CRL is signed in yearly ceremonies
 
 
-async def bootstrap(directory: Directory, settings: Settings, passphrase: bytes) -> None:
+async def bootstrap(
+    directory: Directory, settings: Settings, passphrase: bytes, *, clock: Clock = time.time
+) -> None:
     """Give a directory with issuers its first records: issuers, CRLs, own certificates.
 
     Raises:
         Error: as `open_authority`; repeating it after an interruption is harmless.
     """
-    async with open_authority(directory, settings, passphrase) as opened:
+    store = open_store(directory, settings, clock)
+    await store.migrate()
+    await store.close()
+    async with open_authority(directory, settings, passphrase, clock=clock) as opened:
         store = opened.authority.store
-        if settings.storage.url.startswith("postgresql:"):
-            await store.migrate()
         for issuer in opened.authority.issuers:
             await store.add_issuer(issuer, _issuer_act(issuer, opened.authority.clock()))
         await publish_root_crl(opened, passphrase)

@@ -1,0 +1,243 @@
+"""A running server in this process: own certificates, reload, ports, in-process calls."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from mintmark.authority.issuance.hierarchy import Subject
+from mintmark.model.access import Operation
+from mintmark.model.errors import Error, Kind
+from mintmark.model.time import DAY
+from mintmark.server import app, ceremony, compose, listener, own
+from mintmark.server.compose import open_authority
+from mintmark.server.directory import Directory
+from mintmark.server.local import LocalTransport, bootstrap, publish_root_crl
+from mintmark.server.settings import Settings
+from mintmark.server.tls import ServerTLS
+from mintmark.server.upkeep import Upkeep, tls_settings
+from mintmark.wire import certificate as wire_certificate
+
+PASSPHRASE = b"correct horse"
+NOW = 1_800_000_000.0
+
+
+@dataclass
+class Clock:
+    now: float = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """An authority made once, to be copied: keys are derived slowly on purpose."""
+    made = Directory(tmp_path_factory.mktemp("made") / "mintmark")
+    plan = ceremony.Plan(Settings(), Subject("Root"), Subject("Intermediate"))
+    with made.lock():
+        asyncio.run(ceremony.create(made, plan, PASSPHRASE, clock=Clock(), entropy=os.urandom))
+    return made
+
+
+@pytest.fixture
+def directory(made, tmp_path):
+    return Directory(Path(shutil.copytree(made.path, tmp_path / "mintmark")))
+
+
+def opened(directory, clock):
+    return open_authority(directory, directory.settings(), PASSPHRASE, clock=clock)
+
+
+def serial(files):
+    return wire_certificate.serial_of(files.certificate_der())
+
+
+def test_own_certificates_are_renewed_after_two_thirds_of_their_life(directory, clock):
+    async def story():
+        async with opened(directory, clock) as one:
+            tls = ServerTLS(tls_settings(one))
+            upkeep = Upkeep(one, tls)
+            before, context = serial(directory.server), tls.context
+            clock.now += 60 * DAY - 3600
+            await upkeep.turn()
+            assert serial(directory.server) == before
+
+            clock.now += 3600 + 60
+            await upkeep.turn()
+
+            assert serial(directory.server) != before
+            assert tls.context is not context
+
+    asyncio.run(story())
+
+
+def test_two_processes_renew_once(directory, clock):
+    async def story():
+        async with opened(directory, clock) as one, opened(directory, clock) as other:
+            processes = [Upkeep(each, ServerTLS(tls_settings(each))) for each in (one, other)]
+            clock.now += 61 * DAY
+            await processes[0].turn()
+            renewed = serial(directory.server)
+
+            await processes[1].turn()
+
+            assert serial(directory.server) == renewed
+
+    asyncio.run(story())
+
+
+def test_files_that_another_process_replaced_are_taken_up(directory, clock):
+    async def story():
+        async with opened(directory, clock) as one, opened(directory, clock) as other:
+            tls = ServerTLS(tls_settings(other))
+            watching = Upkeep(other, tls)
+            context = tls.context
+            clock.now += 61 * DAY
+            await Upkeep(one, ServerTLS(tls_settings(one))).turn()
+
+            await watching.turn()
+
+            assert tls.context is not context
+
+    asyncio.run(story())
+
+
+def test_a_profile_of_the_operator_cannot_lock_the_server_out(directory, clock):
+    directory.settings_file.write_text(
+        "profiles:\n  server: {names: ['nothing.example'], lifetime: 1h, lifetime_max: 1h}\n"
+    )
+
+    async def story():
+        async with opened(directory, clock) as one:
+            assert await own.server_certificate(one.authority, one.settings)
+
+    asyncio.run(story())
+
+
+def test_reload_takes_up_the_whitelist(directory, clock):
+    async def story():
+        async with opened(directory, clock) as one:
+            assert one.authority.policy.whitelist.rule("new").operations == frozenset(
+                {Operation.RENEW, Operation.REVOKE, Operation.DOWNLOAD}
+            )
+            directory.settings_file.write_text(
+                "whitelist:\n  services:\n"
+                "    - service_id: new\n      allowed_operations: [request]\n"
+            )
+
+            app.reload(one, ServerTLS(tls_settings(one)))
+
+            rule = one.authority.policy.whitelist.rule("new")
+            assert rule.operations == frozenset({Operation.REQUEST})
+
+    asyncio.run(story())
+
+
+def test_a_broken_configuration_changes_nothing(directory, clock, caplog):
+    async def story():
+        async with opened(directory, clock) as one:
+            policy = one.authority.policy
+            directory.settings_file.write_text("whitelist: {servics: []}")
+
+            app.reload(one, ServerTLS(tls_settings(one)))
+
+            assert one.authority.policy is policy
+
+    asyncio.run(story())
+    assert "did you mean 'services'?" in caplog.text
+
+
+def test_the_root_publishes_a_crl_at_bootstrap_and_renews_it_in_time(directory, clock):
+    async def story():
+        async with opened(directory, clock) as one:
+            root = compose.root_issuer(directory)
+            first = await one.authority.store.latest_crl(root.id)
+            await publish_root_crl(one, PASSPHRASE)
+            assert (await one.authority.store.latest_crl(root.id)).number == first.number
+
+            clock.now += 200 * DAY
+            await publish_root_crl(one, PASSPHRASE)
+
+            assert (await one.authority.store.latest_crl(root.id)).number == first.number + 1
+
+    asyncio.run(story())
+
+
+def test_without_the_roots_key_its_crl_stays(directory, clock):
+    directory.root.key.unlink()
+    clock.now += 200 * DAY
+
+    async def story():
+        async with opened(directory, clock) as one:
+            await publish_root_crl(one, PASSPHRASE)
+            root = compose.root_issuer(directory)
+            assert (await one.authority.store.latest_crl(root.id)).number == 1
+
+    asyncio.run(story())
+
+
+def test_bootstrap_can_be_repeated(directory, clock):
+    before = serial(directory.server)
+
+    asyncio.run(bootstrap(directory, directory.settings(), PASSPHRASE, clock=clock))
+
+    assert serial(directory.server) != before
+
+
+def test_a_wrong_passphrase_is_refused_with_a_hint(directory, clock):
+    async def story():
+        async with open_authority(directory, directory.settings(), b"wrong", clock=clock):
+            pass
+
+    with pytest.raises(Error) as refused:
+        asyncio.run(story())
+
+    assert refused.value.kind is Kind.CONFIGURATION
+    assert "passphrase" in refused.value.detail
+
+
+def test_the_local_transport_speaks_the_api_as_the_administrator(directory):
+    transport = LocalTransport(directory, directory.settings(), PASSPHRASE)
+    try:
+        answer = transport.request("GET", "/api/v1/certificates/?limit=5")
+        assert answer.status == 200
+        assert b"mintmark-server" in answer.body
+        assert transport.request("GET", "/api/v1/nothing").status == 404
+    finally:
+        transport.close()
+
+
+def test_a_server_that_finds_its_port_taken_says_so(directory):
+    taken = listener.bind("127.0.0.1", 0)
+    taken[0].listen()
+    port = taken[0].getsockname()[1]
+    settings = directory.settings()
+    settings = structs.replace(settings, server=structs.replace(settings.server, https_port=port))
+
+    with pytest.raises(Error) as refused:
+        app.run(directory, settings, PASSPHRASE)
+
+    taken[0].close()
+    assert str(port) in refused.value.detail
+
+
+def test_own_rules_leave_the_authority_as_it_is(directory, clock):
+    async def story():
+        async with opened(directory, clock) as one:
+            before = replace(one.authority)
+            await own.admin_certificate(one.authority)
+            assert one.authority == before
+
+    asyncio.run(story())
