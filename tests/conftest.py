@@ -6,10 +6,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from tests.postgresql import cluster
 
 from mintmark.store.postgresql import PostgreSQLStore
 from mintmark.store.sqlite import SQLiteStore
-from tests.postgresql import cluster
 
 
 class SetClock:
