@@ -87,10 +87,13 @@ def test_help_and_mistakes_import_nothing_heavy(line):
     assert result.stdout.splitlines()[-1] == "[]"
 
 
-def test_no_argument_shows_the_help(run):
-    result = run()
+@pytest.mark.parametrize("line", ["", "audit"])
+def test_no_command_shows_the_help(run, line):
+    result = run(*line.split())
 
-    assert "Commands:" in result.out + result.err
+    assert result.status == 2
+    assert result.err.startswith("Usage: mintmark")
+    assert "Commands:" in result.err
 
 
 def test_unknown_command_names_the_nearest(run):

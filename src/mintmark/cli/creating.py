@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import time
 from dataclasses import dataclass, fields
@@ -13,7 +12,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from mintmark.authority.issuance.hierarchy import UNCONSTRAINED, Constraints, Subject
+from mintmark.authority.issuance.hierarchy import Subject
 from mintmark.cli.options import Place, print_json
 from mintmark.cli.output import colons, pairs, say
 from mintmark.cli.passphrase import choose_passphrase, read_passphrase
@@ -86,7 +85,6 @@ class Shape:
     key_type: str = KeyType.EC_P256.value
     root_lifetime: str = "10y"
     intermediate_lifetime: str = "5y"
-    permit: tuple[str, ...] = ()
 
 
 def plan_of(directory: Directory, options: dict[str, Any]) -> Plan:
@@ -110,7 +108,6 @@ def plan_of(directory: Directory, options: dict[str, Any]) -> Plan:
         intermediate_key_type=KeyType(shape.key_type),
         root_lifetime=parse_duration(shape.root_lifetime),
         intermediate_lifetime=parse_duration(shape.intermediate_lifetime),
-        constraints=_constraints(shape.permit),
     )
 
 
@@ -167,19 +164,6 @@ def _settings(
             hint="write them into that file",
         )
     return directory.settings()
-
-
-def _constraints(permit: tuple[str, ...]) -> Constraints:
-    """Return name constraints: networks constrain addresses, everything else DNS names."""
-    domains, networks = [], []
-    for text in permit:
-        try:
-            networks.append(str(ipaddress.ip_network(text)))
-        except ValueError:
-            domains.append(text.lstrip("."))
-    if not domains and not networks:
-        return UNCONSTRAINED
-    return Constraints(permitted_dns=tuple(domains), permitted_ip=tuple(networks))
 
 
 def _resume(place: Place, directory: Directory, chain: Path) -> None:

@@ -112,12 +112,6 @@ INIT: Final = Command(
         _option("--intermediate-name", help="Common name of the intermediate."),
         _option("--root-lifetime", type=_DURATION, help="[default: 10y]"),
         _option("--intermediate-lifetime", type=_DURATION, help="[default: 5y]"),
-        _option(
-            "--permit",
-            multiple=True,
-            metavar="NAME",
-            help="Only certify names below this domain, or in this network.",
-        ),
         _option("--public-http-url", metavar="URL", help="Where everybody reaches the HTTP port."),
         _option(
             "--database", metavar="URL", help="sqlite:FILE or postgresql://USER@HOST/DATABASE."

@@ -114,7 +114,10 @@ def complain(detail: str, hint: str = "") -> None:
 
 
 def _usage(error: click.ClickException) -> int:
-    """Report wrong usage in the form of our own errors."""
+    """Report wrong usage in the form of our own errors; without a command, show the help."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
     message = error.format_message().rstrip(".")
     hint = getattr(error, "hint", "")
     if not hint and isinstance(error, click.UsageError) and error.ctx is not None:

@@ -19,8 +19,6 @@ from msgspec import structs
 from mintmark.authority.issuance.hierarchy import (
     INTERMEDIATE_LIFETIME,
     ROOT_LIFETIME,
-    UNCONSTRAINED,
-    Constraints,
     Subject,
     intermediate_csr,
     issuer_from_chain,
@@ -53,7 +51,6 @@ class Plan:
         intermediate_key_type: of the intermediate's key.
         root_lifetime: seconds.
         intermediate_lifetime: seconds, within the root's.
-        constraints: names that the intermediate may certify.
     """
 
     settings: Settings
@@ -63,7 +60,6 @@ class Plan:
     intermediate_key_type: KeyType = KeyType.EC_P256
     root_lifetime: int = ROOT_LIFETIME
     intermediate_lifetime: int = INTERMEDIATE_LIFETIME
-    constraints: Constraints = UNCONSTRAINED
 
 
 async def create(
@@ -95,7 +91,6 @@ async def create(
             clock=clock,
             entropy=entropy,
             lifetime=plan.intermediate_lifetime,
-            constraints=plan.constraints,
         )
         _write_key(staging.root, encrypted_pkcs8(root_key, passphrase))
         _write_key(staging.intermediate, encrypted_pkcs8(key, passphrase))
@@ -172,9 +167,7 @@ async def _begin(
     if storage.password_file is not None:  # relative to where it is, not to the staging place
         absolute = str(directory.path.absolute() / storage.password_file)
         storage = structs.replace(storage, password_file=absolute)
-    await bootstrap(
-        staging, structs.replace(settings, storage=storage), passphrase, clock=clock
-    )
+    await bootstrap(staging, structs.replace(settings, storage=storage), passphrase, clock=clock)
 
 
 def _write_settings(directory: Directory, staging: Directory, settings: Settings) -> None:
