@@ -90,10 +90,13 @@ class Client(asyncio.Protocol):
     def go(self) -> None:
         """Send the next request, or rest."""
         request = self.run.take()
-        if request is None:
-            if not self.idle.done():
-                self.idle.set_result(None)
-            return
+        if request is not None:
+            self.send(request)
+        elif not self.idle.done():
+            self.idle.set_result(None)
+
+    def send(self, request: bytes) -> None:
+        """Send one request."""
         self.sent = time.perf_counter()
         self.transport.write(request)
 
@@ -172,11 +175,10 @@ class Plan:
 
     async def one_by_one(self) -> None:
         """Send each request over a connection of its own until nothing is left."""
-        run = self.run
-        while run.next < run.limit and time.perf_counter() < run.deadline:
+        while (request := self.run.take()) is not None:
             start = time.perf_counter()
             client = await self.connect()
-            client.go()
+            client.send(request)
             client.sent = start  # the handshake is part of what the client waits for
             await client.lost
 
