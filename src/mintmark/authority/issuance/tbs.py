@@ -43,16 +43,15 @@ def split(tbs: bytes) -> TBSFields:
     start, end = der.expect(tbs, 0, len(tbs), der.SEQUENCE)
     if end != len(tbs):
         raise ValueError("octets after the TBSCertificate")
-    fields = der.children(tbs, start, end)
-    if [field[0] for field in fields] != _TAGS or not tbs.startswith(_VERSION_3, start):
+    fields = _elements(tbs, start, end)
+    if [field[0] for field in fields] != _TAGS or fields[0] != _VERSION_3:
         raise ValueError("not a v3 TBSCertificate with extensions and without unique ids")
-    _, front_end, list_start, list_end = fields[-1]
-    inner_start, inner_end = der.expect(tbs, list_start, list_end, der.SEQUENCE)
-    if inner_end != list_end:
+    _, serial, signature, issuer, validity, subject, spki, tagged = fields
+    front_end = end - len(tagged)
+    _, list_start, _ = der.read(tbs, front_end)
+    start_of_first, end_of_last = der.expect(tbs, list_start, end, der.SEQUENCE)
+    if end_of_last != end:
         raise ValueError("octets after the extensions")
-    serial, signature, issuer, validity, subject, spki = [
-        tbs[at:stop] for _, at, _, stop in fields[1:-1]
-    ]
     return TBSFields(
         serial,
         signature,
@@ -60,9 +59,32 @@ def split(tbs: bytes) -> TBSFields:
         validity,
         subject,
         spki,
-        extensions=[tbs[at:stop] for _, at, _, stop in der.children(tbs, inner_start, inner_end)],
+        extensions=_elements(tbs, start_of_first, end),
         front=tbs[start:front_end],
     )
+
+
+def _elements(data: bytes, at: int, end: int) -> list[bytes]:
+    """Return each element between two offsets, tag and length included.
+
+    Every certificate is taken apart with this before it is signed: lengths of one octet, most
+    of them, are read in place.
+
+    Raises:
+        ValueError: as `der.read`, or an element crosses `end`.
+    """
+    found = []
+    while at < end:
+        stop = at + 2
+        if stop <= end and (size := data[at + 1]) < 0x80:
+            stop += size
+        else:
+            _, _, stop = der.read(data, at)
+        if stop > end:
+            raise ValueError(f"DER value at octet {at} runs past its parent")
+        found.append(data[at:stop])
+        at = stop
+    return found
 
 
 _VERSION_3: Final = der.explicit(0, der.integer(2))
