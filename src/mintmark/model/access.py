@@ -47,6 +47,7 @@ class Credential(Enum):
     CERTIFICATE = "certificate"
     TOKEN = "token"  # noqa: S105 - a kind of credential, not one
     LOCAL = "local"  # opened the authority's own directory
+    ACME = "acme"  # an account key, and challenges met for every identifier
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,8 @@ class IssuanceRequest:
         identifiers: names asked for, canonical, without repetition.
         common_name: empty when none is asked for.
         lifetime: seconds, or None for the profile's default.
+        not_before: Unix seconds asked for, or None for now.
+        not_after: Unix seconds asked for, in place of a lifetime, or None.
         replaces: serial of the certificate this renews or rekeys, or None.
         metadata: short texts by key, or None.
     """
@@ -49,3 +51,5 @@ class IssuanceRequest:
     lifetime: int | None = None
     replaces: bytes | None = None
     metadata: dict[str, str] | None = None
+    not_before: int | None = None
+    not_after: int | None = None

@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from mintmark.authority.issuance.hierarchy import issuer_from_chain
 from mintmark.authority.issuance.issuing import IssuingKey
@@ -92,6 +94,7 @@ async def open_authority(
             limits=limits(settings),
             clock=clock,
             entropy=entropy,
+            secret=_secret(checkpoint_key),
         )
         yield Opened(directory, settings, authority, checkpoint_key)
     finally:
@@ -141,9 +144,7 @@ def policy(settings: Settings, issuers: tuple[Issuer, ...]) -> Policy:
     whitelist = Whitelist(
         configuration.service_rules(settings), configuration.pattern_rules(settings)
     )
-    return Policy.of(
-        configuration.profiles(settings), whitelist, issuers, settings.issuer.backdate
-    )
+    return Policy.of(configuration.profiles(settings), whitelist, issuers, settings.issuer.backdate)
 
 
 def limits(settings: Settings) -> Limits:
@@ -167,8 +168,16 @@ def _checkpoint_key(directory: Directory, issuer: Issuer, passphrase: bytes) -> 
     return CheckpointKey(origin(issuer), private_key)
 
 
+def _secret(checkpoint_key: CheckpointKey) -> bytes:
+    """Return what all servers of the authority share: they have the same encrypted key file.
+
+    The key itself signs checkpoints alone; HKDF (RFC 5869) makes what is derived here
+    independent of it.
+    """
+    octets = checkpoint_key.private_key.private_bytes_raw()
+    return HKDF(SHA256(), 32, salt=None, info=b"mintmark shared secret").derive(octets)
+
+
 def origin(issuer: Issuer) -> str:
     """Return the audit log's name, which every checkpoint begins with: the root's id."""
     return f"mintmark/{issuer_from_chain(issuer.root, (), issuer.root).id}"
-
-

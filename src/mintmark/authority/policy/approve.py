@@ -6,18 +6,20 @@ change (design rule 1), and says no to whatever it does not know (design rule 5)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from mintmark.authority.issuance.approval import SEAL, Approval
 from mintmark.authority.policy.keys import check_key
 from mintmark.authority.policy.names import NameRules
+from mintmark.authority.policy.provisioners import Provisioner
 from mintmark.authority.policy.whitelist import Whitelist, require
-from mintmark.model.access import Operation, Requester
+from mintmark.model.access import Credential, Operation, Requester
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier
 from mintmark.model.issuer import Issuer
 from mintmark.model.profile import BUILT_IN, Profile
+from mintmark.model.provisioner import ACMEProvisioner
 from mintmark.model.request import IssuanceRequest, SubjectKey
 from mintmark.model.time import timestamp
 
@@ -37,6 +39,7 @@ class Policy:
             keys is ever certified as a leaf.
         backdate: seconds by which not_before lies in the past, for clocks that run late.
         profile_names: the profiles' own name rules, compiled.
+        provisioners: the ACME provisioners, by name.
     """
 
     profiles: Mapping[str, Profile]
@@ -44,6 +47,7 @@ class Policy:
     authority_keys: frozenset[bytes]
     backdate: int
     profile_names: Mapping[str, NameRules]
+    provisioners: Mapping[str, Provisioner] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -52,6 +56,7 @@ class Policy:
         whitelist: Whitelist,
         issuers: tuple[Issuer, ...],
         backdate: int,
+        provisioners: Iterable[ACMEProvisioner] = (),
     ) -> Policy:
         """Compile the rules once."""
         return cls(
@@ -60,6 +65,7 @@ class Policy:
             frozenset(issuer.spki_sha256 for issuer in issuers),
             backdate,
             {name: NameRules(profile.names) for name, profile in profiles.items()},
+            {one.name: Provisioner(one) for one in provisioners},
         )
 
 
@@ -90,7 +96,15 @@ def approve(
     _check_names(policy, profile, requester, request)
 
     # 5. The validity lies inside the profile's bounds and the issuer's own.
-    not_before, not_after = _validity(profile, issuer, request.lifetime, now, policy.backdate)
+    not_before, not_after = validity(
+        profile,
+        issuer,
+        now,
+        policy.backdate,
+        lifetime=request.lifetime,
+        not_before=request.not_before,
+        not_after=request.not_after,
+    )
 
     return Approval(
         service=request.service,
@@ -124,7 +138,7 @@ def approve_own(
     """
     if profile.identifier_types:
         raise RuntimeError(f"profile {profile.name!r} is not one of our own")
-    not_before, not_after = _validity(profile, issuer, None, now, backdate)
+    not_before, not_after = validity(profile, issuer, now, backdate)
     return Approval(
         service=service,
         profile=profile,
@@ -192,7 +206,7 @@ def _check_names(
     refusals = tuple(
         refusal
         for identifier in identifiers
-        if (refusal := _refusal(policy, profile, requester, request.service, identifier))
+        if (refusal := refusal_of(policy, profile, requester, request.service, identifier))
     )
     if refusals:
         raise refusals[0] if len(refusals) == 1 else _together(refusals)
@@ -208,10 +222,10 @@ def _together(refusals: tuple[Error, ...]) -> Error:
     )
 
 
-def _refusal(
+def refusal_of(
     policy: Policy, profile: Profile, requester: Requester, service: str, identifier: Identifier
 ) -> Error | None:
-    """Return why this name is refused, or None."""
+    """Return why this name may not be in a certificate of the service, or None."""
     if identifier.type not in profile.identifier_types:
         kinds = ", ".join(kind.value for kind in profile.identifier_types) or "none"
         return Error(
@@ -219,7 +233,7 @@ def _refusal(
             f"{identifier.type.value} name {identifier.value!r} is not a kind of name that "
             f"profile {profile.name!r} carries (allowed: {kinds})",
         )
-    if identifier.wildcard and not profile.wildcards:
+    if identifier.wildcard and not (profile.wildcards or _proved(requester, identifier)):
         return Error(
             Kind.REJECTED_IDENTIFIER,
             f"wildcard {identifier.value!r} is outside profile {profile.name!r}",
@@ -252,6 +266,11 @@ def _whitelisted(
     )
 
 
+def _proved(requester: Requester, identifier: Identifier) -> bool:
+    """Whether the requester showed control of the whole domain (RFC 8555 §8.4)."""
+    return requester.credential is Credential.ACME and identifier in requester.identifiers
+
+
 def _check_common_name(request: IssuanceRequest) -> None:
     """Accept a common name only if it is one of the names.
 
@@ -276,14 +295,28 @@ def _check_common_name(request: IssuanceRequest) -> None:
         )
 
 
-def _validity(
-    profile: Profile, issuer: Issuer, lifetime: int | None, now: float, backdate: int
+def validity(
+    profile: Profile,
+    issuer: Issuer,
+    now: float,
+    backdate: int,
+    *,
+    lifetime: int | None = None,
+    not_before: int | None = None,
+    not_after: int | None = None,
 ) -> tuple[int, int]:
-    """Return not_before and not_after, the issuer's own validity around them.
+    """Return not_before and not_after, inside the profile's bounds and the issuer's own.
 
-    A default lifetime is cut at the issuer's end; one that was asked for is refused when it
-    does not fit, because nothing else than what was asked may come back.
+    A default lifetime is cut at the issuer's end; what was asked for is refused when it does
+    not fit, because nothing else than what was asked may come back (RFC 8555 §7.4).
+
+    Raises:
+        Error: BAD_LIFETIME.
     """
+    start = max(int(now) - backdate, issuer.not_before) if not_before is None else not_before
+    is_asked = lifetime is not None or not_after is not None
+    if not_after is not None:
+        lifetime = not_after - start
     asked = profile.lifetime if lifetime is None else lifetime
     if not profile.lifetime_min <= asked <= profile.lifetime_max:
         raise Error(
@@ -291,16 +324,33 @@ def _validity(
             f"a lifetime of {asked} s is outside profile {profile.name!r} "
             f"({profile.lifetime_min} to {profile.lifetime_max} s)",
         )
-    not_before = max(int(now) - backdate, issuer.not_before)
-    not_after = not_before + asked
-    if not_after <= issuer.not_after:
-        return not_before, not_after
-    room = issuer.not_after - not_before
-    if lifetime is not None or room < profile.lifetime_min:
+    if not_before is not None:
+        _check_start(issuer, not_before, asked, now)
+    if start + asked <= issuer.not_after:
+        return start, start + asked
+    room = issuer.not_after - start
+    if is_asked or room < profile.lifetime_min:
         raise Error(
             Kind.BAD_LIFETIME,
             f"a lifetime of {asked} s would outlive issuer {issuer.name!r}, which ends "
             f"{timestamp(issuer.not_after)}",
             hint=f"ask for at most {max(room, 0)} s, or renew the issuer",
         )
-    return not_before, issuer.not_after
+    return start, issuer.not_after
+
+
+def _check_start(issuer: Issuer, not_before: int, lifetime: int, now: float) -> None:
+    """Refuse a certificate that would be over already, or begin before its issuer."""
+    if not_before < issuer.not_before or not_before + lifetime < now:
+        raise Error(
+            Kind.BAD_LIFETIME,
+            f"a validity from {timestamp(not_before)} for {lifetime} s is over, or begins before "
+            f"issuer {issuer.name!r}",
+            hint="leave notBefore out",
+        )
+    if not_before > now + lifetime:
+        raise Error(
+            Kind.BAD_LIFETIME,
+            f"a validity from {timestamp(not_before)} begins too far in the future",
+            hint="leave notBefore out",
+        )

@@ -26,6 +26,8 @@ class Authority:
         clock: Unix seconds.
         entropy: `n -> n` random octets, from the operating system outside of tests.
         refusals: rate limits known to be exhausted, so that a flood is refused unsigned.
+        secret: what all servers of this authority share and nobody else knows; keys are
+            derived from it (`workflow.secrets`) and it is used for nothing else.
     """
 
     store: Store
@@ -36,3 +38,4 @@ class Authority:
     clock: Clock
     entropy: Callable[[int], bytes]
     refusals: Refusals = field(default_factory=Refusals)
+    secret: bytes = field(default=b"", repr=False)

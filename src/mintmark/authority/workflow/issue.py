@@ -6,6 +6,8 @@ RFC 4949, "issue". Six steps; nothing leaves before the last (design rule 3).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import replace
 
 from mintmark.authority.issuance.approval import Approval
 from mintmark.authority.issuance.issuing import IssuingKey
@@ -14,6 +16,7 @@ from mintmark.authority.issuance.serial import new_serial
 from mintmark.authority.policy.approve import approve
 from mintmark.authority.workflow.authority import Authority
 from mintmark.model.access import Operation, Requester
+from mintmark.model.acme import Change
 from mintmark.model.act import Act, AuditRecord, IdempotencyKey, Quota, RateClaim
 from mintmark.model.certificate import Certificate
 from mintmark.model.errors import Error, Kind
@@ -28,6 +31,7 @@ async def issue(
     idempotency: IdempotencyKey | None = None,
     operation: Operation = Operation.REQUEST,
     action: str = "certificate.request",
+    changes: Callable[[Certificate], tuple[Change, ...]] | None = None,
 ) -> Certificate:
     """Issue one certificate and return it once it is durable.
 
@@ -38,6 +42,8 @@ async def issue(
         idempotency: the requester's own name for this request, if it gave one.
         operation: what the whitelist must allow; RENEW for renewals and rekeys.
         action: the word in the audit log.
+        changes: returns what else becomes durable with the certificate, such as the order that
+            it completes; None for nothing.
 
     Raises:
         Error: whatever policy, lints, limits or storage refuse.
@@ -67,6 +73,8 @@ async def issue(
 
     # 5. Certificate and audit record become durable together, with what they use up.
     act = _act(requester, certificate, claims, idempotency, action, now)
+    if changes is not None:
+        act = replace(act, changes=changes(certificate))
     try:
         await authority.store.commit(act)
     except Error as error:
