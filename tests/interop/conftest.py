@@ -1,0 +1,75 @@
+"""One real authority for the whole run, and a certificate of every fate.
+
+The authority was made three days ago and its expired certificate two days ago, by the real
+command under a clock that is late (faketime): nothing of it is forged. Then it is served, now.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.interop.authority import Authority, Files
+from tests.interop.programs import Account, account
+
+
+@pytest.fixture(scope="session")
+def place() -> Iterator[Path]:
+    """A directory that servers of other accounts can reach, with a short name for sockets."""
+    path = Path(tempfile.mkdtemp(prefix="mintmark-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="session")
+def nobody() -> Account:
+    """The account that servers run as."""
+    return account()
+
+
+@pytest.fixture(scope="session")
+def authority(place: Path) -> Iterator[Authority]:
+    """The authority, served."""
+    made = Authority.create(place / "authority", late_by="3d")
+    made.issue("expired", profile="client", lifetime="1h", late_by="2d")
+    with made.serving():
+        yield made
+
+
+@pytest.fixture(scope="session")
+def good(authority: Authority) -> Files:
+    """A client's certificate that everybody has to accept; its common name is `worker`."""
+    return authority.issue("worker", profile="client")
+
+
+@pytest.fixture(scope="session")
+def expired(authority: Authority) -> Files:
+    """A client's certificate that ended nearly two days ago."""
+    return Files(authority.home / "expired")
+
+
+@pytest.fixture(scope="session")
+def revoked(authority: Authority) -> Files:
+    """A client's certificate that was revoked, and whose serial is on the CRL."""
+    files = authority.issue("revoked", profile="client")
+    authority.revoke(files)
+    return files
+
+
+@pytest.fixture(scope="session")
+def foreign(place: Path) -> Files:
+    """A client's certificate of another authority, with the same name as the good one."""
+    other = Authority.create(place / "other")
+    return other.issue("worker", profile="client", offline=True)
+
+
+@pytest.fixture(scope="session")
+def crl_file(authority: Authority, revoked: Files, place: Path) -> Path:
+    """The CRLs of all issuers, with the revoked certificate on one of them."""
+    path = place / "crl.pem"
+    path.write_bytes(authority.crl_pem())
+    return path
