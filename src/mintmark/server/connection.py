@@ -132,7 +132,7 @@ class Connections:
         for task in tuple(self.tasks):
             task.cancel()
         if self.tasks:
-            await asyncio.wait(self.tasks)
+            await asyncio.wait(self.tasks, timeout=grace_seconds)
 
 
 @types.coroutine
@@ -249,6 +249,8 @@ class Connection(asyncio.Protocol):
         self._shared.remove(self, self._address)
         self._queue.clear()
         self._out.clear()
+        if self._reader is not None:
+            self._reader.close()
         self._reader = self._tail = self._transport = None
 
     # What the listener calls.
@@ -381,7 +383,7 @@ class Connection(asyncio.Protocol):
                 return
         except StopIteration as stop:
             answer = stop.value
-        except Exception as error:  # noqa: BLE001 - design rule 10: a bad request never ends a process
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - design rule 10
             answer, after = self._defect(request, error), CLOSE
         self._answer(request, answer, after)
 
@@ -403,7 +405,7 @@ class Connection(asyncio.Protocol):
             self._answer(request, answer, after)
             self._proceed()
 
-    def _defect(self, request: Request, error: Exception) -> Response:
+    def _defect(self, request: Request, error: BaseException) -> Response:
         """Log the exception that the application let fly; tell the client only where to look."""
         instance = f"urn:mintmark:request:{self._shared.entropy(8).hex()}"
         log.error("%s failed: %s %s", instance, request.method, request.path, exc_info=error)

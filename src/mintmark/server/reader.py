@@ -129,6 +129,10 @@ class RequestReader:
         if self.phase is not NOTHING:
             self._count_unseen(len(data))
 
+    def close(self) -> None:
+        """Let go of llhttp, which holds on to this reader: nobody waits for the collector."""
+        self._parser = None
+
     def _feed_on(self, data: bytes, error: Exception) -> None:
         """Go on after llhttp stopped, if it did so for an upgrade."""
         unread = memoryview(data)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import socket
 
 import pytest
 from tests.unit.server.http_world import echo, get, message, serving
 
+from mintmark.server.reader import RequestReader
 from mintmark.server.responses import Heads
 from mintmark.wire.http import Response
 
@@ -200,7 +202,9 @@ def test_suspended_coroutine_runs_on_with_values_and_exceptions():
         assert world.client(get()).answer()[2] == b"42"
 
 
-@pytest.mark.parametrize("when", ["at once", "in a coroutine", "after a wait", "no response"])
+@pytest.mark.parametrize(
+    "when", ["at once", "in a coroutine", "after a wait", "no response", "cancelled"]
+)
 def test_defect_of_the_application_is_a_500_and_the_process_lives(when, caplog):
     def app(request):
         if request.path == "/fine":
@@ -212,6 +216,8 @@ def test_defect_of_the_application_is_a_500_and_the_process_lives(when, caplog):
     async def late():
         if when == "after a wait":
             await asyncio.sleep(0)
+        if when == "cancelled":
+            raise asyncio.CancelledError
         if when == "no response":
             return "not a response"
         raise ValueError("the secret")
@@ -290,6 +296,22 @@ def test_client_that_closed_its_half_gets_its_answers():
         assert client.answer()[2] == b"GET /1"
         assert client.answer()[2] == b"GET /2"
         assert client.is_closed()
+
+
+def test_connection_leaves_no_garbage_for_the_collector():
+    with serving() as world:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(3):
+                client = world.client(get())
+                client.answer()
+                client.close()
+            world.until(lambda: not len(world.connections))
+            left = [each for each in gc.get_objects() if isinstance(each, RequestReader)]
+        finally:
+            gc.enable()
+    assert left == []
 
 
 def test_answer_to_a_client_that_left_is_thrown_away():

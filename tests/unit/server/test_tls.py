@@ -122,6 +122,29 @@ def test_leaf_alone_verifies_too(files):
         assert client.send(get()).answer()[2] == b"TLSv1.3 CN=web.example"
 
 
+def test_intermediate_is_a_trust_anchor_of_its_own_and_its_siblings_are_not(files, other):
+    certificate = files.chain("client", "web.example", profile=CLIENT)
+    foreign = other.chain("client", "web.example", profile=CLIENT)
+    settings = files.settings(anchors=(files.pki.issuer.der,))
+    with serving(whoami, tls=ServerTLS(settings)) as world:
+        assert connect(world, files.client(certificate)).send(get()).answer()[0] == 200
+        with pytest.raises(ssl.SSLError, match="unknown ca"):
+            connect(world, files.client(foreign)).send(get()).answer()
+
+
+def test_client_certificate_below_an_expired_intermediate_fails_the_handshake(tmp_path):
+    old = Files(tmp_path / "old")
+    old.pki = pki(now=NOW - 10 * DAY, lifetime=9 * DAY)
+    short = {"not_before": NOW - 9 * DAY, "not_after": NOW - 2 * DAY}
+    certificate = old.chain("client", "web.example", profile=CLIENT, **short)
+    anchors = (old.pki.root_der, old.pki.issuer.der)
+    files = Files(tmp_path / "ours", number=1)
+    with serving(whoami, tls=ServerTLS(files.settings(anchors=anchors))) as world:
+        context = files.client(certificate)
+        with pytest.raises(ssl.SSLError, match="certificate expired"):
+            connect(world, context).send(get()).answer()
+
+
 def test_certificate_of_the_peer_profile_is_a_client_s_too(files):
     certificate = files.chain("peer", "web.example", profile=PEER)
     with serving(whoami, tls=ServerTLS(files.settings())) as world:
@@ -236,6 +259,16 @@ def test_cached_sessions_are_forgotten_before_they_are_many(files, monkeypatch, 
             connect(world, context).send(get()).answer()
         assert tls.context is second
     assert "not forgotten" in caplog.text
+
+
+def test_context_without_sessions_is_kept(files, monkeypatch):
+    monkeypatch.setattr("mintmark.server.tls._SESSIONS_MAX", 1)
+    tls = ServerTLS(files.settings())
+    context = tls.context
+    with serving(whoami, tls=tls) as world:
+        for _ in range(3):
+            assert connect(world, files.client()).send(get()).answer()[0] == 200
+    assert tls.context is context
 
 
 def test_reload_changes_new_connections_and_spares_old_ones(files, other):
