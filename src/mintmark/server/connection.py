@@ -8,19 +8,15 @@ ADR 0002 says why this is our own.
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
-import time
 import types
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, Final, cast
 
 from mintmark.model.errors import Error, Kind
-from mintmark.model.time import Clock
-from mintmark.server.limits import Limits
+from mintmark.server.connections import Connections, log
 from mintmark.server.reader import BODY, HEADER, NOTHING, Refusal, RequestReader
-from mintmark.server.responses import CLOSE, CONTINUE, Heads, refusal
+from mintmark.server.responses import CLOSE, CONTINUE, refusal
 from mintmark.wire.http import Peer, Request, Response
 
 App = Callable[[Request], Response | Coroutine[Any, Any, Response]]
@@ -31,8 +27,6 @@ its first suspension it has no current task: `asyncio.timeout` works only after 
 arrives as HEAD; the body of its answer is counted and left out.
 """
 
-log = logging.getLogger("mintmark.server")
-
 _COALESCED_BYTES: Final = 64 * 1024
 _PIECE_BYTES: Final = 256 * 1024
 
@@ -41,98 +35,6 @@ HANDSHAKE: Final = 0
 SERVING: Final = 1
 LINGERING: Final = 2
 CLOSING: Final = 3
-
-
-class Connections:
-    """The open connections of one listener, and what they share.
-
-    One sweep a second looks at every deadline: a timer per request would cost more than the
-    request.
-
-    Args:
-        app: answers the requests.
-        limits: see `Limits`.
-        clock: Unix seconds, for Date.
-        monotonic: seconds that never jump, for deadlines.
-        entropy: for request ids.
-        encoded_slash: see `target.parse`.
-    """
-
-    def __init__(
-        self,
-        app: App,
-        limits: Limits,
-        clock: Clock,
-        *,
-        monotonic: Callable[[], float] = time.monotonic,
-        entropy: Callable[[int], bytes] = os.urandom,
-        encoded_slash: bool = False,
-    ) -> None:
-        self.app: Final = app
-        self.limits: Final = limits
-        self.entropy: Final = entropy
-        self.encoded_slash: Final = encoded_slash
-        self.tasks: Final[set[asyncio.Task[None]]] = set()
-        self.heads: Final = Heads(clock())
-        self.now = monotonic()
-        self.is_draining = False
-        self._clock: Final = clock
-        self._monotonic: Final = monotonic
-        self._open: Final[set[Connection]] = set()
-        self._per_address: Final[dict[str, int]] = {}
-        self._all_lost: asyncio.Event | None = None
-
-    def __len__(self) -> int:
-        return len(self._open)
-
-    def admit(self, connection: Connection, address: str) -> bool:
-        """Take a new connection in, unless it is one too many."""
-        count = self._per_address.get(address, 0)
-        limits = self.limits
-        if len(self._open) >= limits.connections or count >= limits.connections_per_address:
-            log.warning("connection from %s refused: too many are open", address)
-            return False
-        if self.is_draining:
-            return False
-        self._per_address[address] = count + 1
-        self._open.add(connection)
-        return True
-
-    def remove(self, connection: Connection, address: str) -> None:
-        """Forget a connection that was lost."""
-        if connection not in self._open:
-            return
-        self._open.remove(connection)
-        self._per_address[address] -= 1
-        if not self._per_address[address]:
-            del self._per_address[address]
-        if self._all_lost is not None and not self._open:
-            self._all_lost.set()
-
-    def sweep(self) -> None:
-        """Bring date and time up to date, and end what is past its deadline."""
-        self.now = now = self._monotonic()
-        self.heads.date(self._clock())
-        for connection in [each for each in self._open if each.deadline < now]:
-            connection.expire()
-
-    async def drain(self, grace_seconds: float) -> None:
-        """Close what is idle, let the rest finish, and abort what is left after the grace."""
-        self.is_draining = True
-        self._all_lost = asyncio.Event()
-        for connection in tuple(self._open):
-            connection.drain()
-        if self._open:
-            try:
-                await asyncio.wait_for(self._all_lost.wait(), grace_seconds)
-            except TimeoutError:
-                log.warning("%d connections aborted at the end of the grace", len(self._open))
-        for connection in tuple(self._open):
-            connection.abort()
-        for task in tuple(self.tasks):
-            task.cancel()
-        if self.tasks:
-            await asyncio.wait(self.tasks, timeout=grace_seconds)
 
 
 @types.coroutine

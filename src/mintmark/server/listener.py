@@ -14,7 +14,8 @@ from typing import Final
 
 from mintmark.model.errors import Error, Kind
 from mintmark.model.time import Clock
-from mintmark.server.connection import App, Connection, Connections
+from mintmark.server.connection import App, Connection
+from mintmark.server.connections import Connections
 from mintmark.server.limits import Limits
 from mintmark.server.tls import ServerTLS, TLSConnection
 

@@ -27,9 +27,8 @@ from mintmark.server.connection import (
     HANDSHAKE,
     LINGERING,
     Connection,
-    Connections,
-    log,
 )
+from mintmark.server.connections import Connections, log
 from mintmark.server.responses import CLOSE, refusal
 from mintmark.wire.http import Peer
 

@@ -215,6 +215,33 @@ def test_time_of_the_application_is_not_the_client_s():
         assert client.answer()[2] == b"GET /y"
 
 
+def test_connection_that_cannot_expire_is_aborted_and_the_others_expire(monkeypatch, caplog):
+    with serving() as world:
+        for _ in range(3):
+            world.client()
+        world.until(lambda: len(world.connections) == 3)
+        (bad, *_) = world.connections._open
+        monkeypatch.setattr(bad, "_state", "a state that it cannot have")
+        monkeypatch.setattr(bad, "_transport", Broken(bad._transport))
+        world.advance(100)
+        world.until(lambda: not len(world.connections))
+    assert "cannot be ended in order" in caplog.text
+
+
+class Broken:
+    """A transport that can only be aborted, and that fails once."""
+
+    def __init__(self, transport):
+        self.transport = transport
+        self.is_broken = True
+
+    def abort(self):
+        if self.is_broken:
+            self.is_broken = False
+            raise RuntimeError("a defect")
+        self.transport.abort()
+
+
 def test_lingering_ends():
     with serving() as world:
         client = world.client(b"nonsense\r\n\r\n")
@@ -285,7 +312,7 @@ def test_too_many_pipelined_requests_are_not_all_read():
 
 
 @pytest.mark.parametrize("limit", ["connections", "connections_per_address"])
-def test_connection_too_many_is_answered_503(limit):
+def test_connection_too_many_is_answered_503(limit, caplog):
     with serving(**{limit: 2}) as world:
         first, second = world.client(get()), world.client(get())
         first.answer()
@@ -295,6 +322,8 @@ def test_connection_too_many_is_answered_503(limit):
         assert (status, headers["Retry-After"]) == (503, "1")
         assert third.is_closed()
         third.close()
+        world.advance(1)
+        assert "1 connections refused" in caplog.text
         first.close()
         world.until(lambda: len(world.connections) == 1)
         assert world.client(get()).answer()[0] == 200
