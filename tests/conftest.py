@@ -40,7 +40,7 @@ def run():
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def open_store(request, tmp_path: Path, clock, run):
     """Open a store; each call opens another one on the same, first empty, database."""
-    url = cluster().database() if request.param == "postgresql" else tmp_path / "mintmark.db"
+    url = cluster().schema() if request.param == "postgresql" else tmp_path / "mintmark.db"
     opened = []
 
     def open_one(**options):
