@@ -61,7 +61,9 @@ def test_only_keys_that_take_their_time_are_slow():
     assert slow == {KeyType.EC_P384, KeyType.RSA_3072}
 
 
-@pytest.mark.parametrize("thing", [b"octets", "text", None, object()], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "thing", [b"octets", "text", None, object()], ids=lambda value: type(value).__name__
+)
 def test_signer_refuses_what_is_not_a_draft(thing):
     with pytest.raises(TypeError, match="a signer signs drafts"):
         pki.signer().sign(thing)
