@@ -68,7 +68,7 @@ class Address:
                     server_settings=session,
                     command_timeout=None if long else STATEMENT_SECONDS,
                 )
-        except asyncpg.ClientConfigurationError as error:
+        except ValueError as error:  # the driver's own errors of this kind are ValueErrors too
             raise Error(
                 Kind.CONFIGURATION,
                 "the database URL cannot be used",

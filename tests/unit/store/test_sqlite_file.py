@@ -1,0 +1,241 @@
+"""What only a file can suffer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import apsw
+import pytest
+from tests.unit.store.acts import certificate, issuance, note, prepare, revoking
+
+from mintmark.model.errors import Error, Kind
+from mintmark.store.sqlite import SQLiteStore, connection, writer
+
+
+@pytest.fixture(params=[False, True], ids=["inline", "threaded"])
+def store(request, tmp_path, clock, run):
+    store = SQLiteStore(tmp_path / "mintmark.db", clock, threaded=request.param)
+    run(store.open())
+    prepare(store, run)
+    yield store
+    run(store.close())
+
+
+def refusal(run, coroutine):
+    with pytest.raises(Error) as refused:
+        run(coroutine)
+    return refused.value
+
+
+def writing_connection(store):
+    return store._writer._handle.use()
+
+
+def test_the_file_belongs_to_its_owner_alone(store, tmp_path):
+    assert (tmp_path / "mintmark.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_commits_are_synced(store):
+    handle = writing_connection(store)
+    assert handle.execute("PRAGMA synchronous").get == 2
+    assert handle.execute("PRAGMA journal_mode").get == "wal"
+    assert handle.execute("PRAGMA foreign_keys").get == 1
+
+
+def test_a_full_disk_refuses_and_recovers(store, run):
+    handle = writing_connection(store)
+    pages = handle.execute("PRAGMA page_count").get
+    handle.execute(f"PRAGMA max_page_count = {pages}")
+    details = "x" * 100_000
+
+    async def several():
+        acts = (note(details), issuance(), note(details))
+        return await asyncio.gather(*map(store.commit, acts), return_exceptions=True)
+
+    found = run(several())
+    assert {error.kind for error in found} == {Kind.UNAVAILABLE}
+    assert all(error.retry_after for error in found)
+    assert "full" in found[0].detail
+    # The connection was given up; a new one has the limit of the disk alone.
+    run(store.commit(note(details)))
+    assert run(store.count())["audit"] == 2
+
+
+def test_a_read_only_database_refuses_and_recovers(store, run):
+    handle = writing_connection(store)
+    handle.execute("PRAGMA query_only = ON")
+    error = refusal(run, store.commit(note()))
+    assert (error.kind, error.retry_after) == (Kind.UNAVAILABLE, 5)
+    run(store.commit(note()))
+
+
+def test_a_file_that_was_moved_away_takes_nothing_with_it(store, tmp_path, run):
+    path, away = tmp_path / "mintmark.db", tmp_path / "away"
+    away.mkdir()
+    for suffix in ("", "-wal", "-shm"):
+        os.rename(f"{path}{suffix}", away / f"{path.name}{suffix}")
+    error = refusal(run, store.commit(note()))
+    assert error.kind is Kind.UNAVAILABLE
+    assert not path.exists()
+    for suffix in ("", "-wal", "-shm"):
+        if (away / f"{path.name}{suffix}").exists():
+            os.rename(away / f"{path.name}{suffix}", f"{path}{suffix}")
+    run(store.commit(note()))
+    assert run(store.count())["audit"] == 2
+
+
+def test_a_lock_held_too_long_refuses_and_recovers(store, tmp_path, run, monkeypatch):
+    monkeypatch.setattr(connection, "BUSY_SECONDS", 0.02)
+    other = apsw.Connection(str(tmp_path / "mintmark.db"))
+    other.execute("BEGIN IMMEDIATE")
+    error = refusal(run, store.commit(note()))
+    assert error.kind is Kind.UNAVAILABLE
+    assert "locked" in error.detail
+    other.execute("ROLLBACK")
+    run(store.commit(note()))
+
+
+def test_reads_go_on_while_another_process_writes(store, tmp_path, run):
+    issued = certificate()
+    run(store.commit(issuance(issued)))
+    other = apsw.Connection(str(tmp_path / "mintmark.db"))
+    other.execute("BEGIN IMMEDIATE")
+    assert run(store.revocation(issued.serial)) is None
+    assert run(store.certificate(issued.serial)) is not None
+    other.execute("ROLLBACK")
+
+
+def test_single_reads_never_suspend(store):
+    issued = certificate()
+    for reading in (
+        store.revocation(issued.serial),
+        store.status(issued.issuer, issued.serial),
+        store.certificate(issued.serial),
+        store.key_blocked(bytes(32)),
+        store.idempotent(bytes(32)),
+        store.token(bytes(32)),
+        store.current("web", 0),
+    ):
+        with pytest.raises(StopIteration):
+            reading.send(None)
+
+
+def test_a_damaged_file_is_a_refusal(tmp_path, clock, run):
+    (tmp_path / "mintmark.db").write_bytes(b"not a database" * 1000)
+    store = SQLiteStore(tmp_path / "mintmark.db", clock)
+    error = refusal(run, store.open())
+    assert error.kind is Kind.UNAVAILABLE
+
+
+def test_a_newer_schema_is_refused(store, tmp_path, clock, run):
+    writing_connection(store).execute("INSERT INTO migrations VALUES (999, 'x', 0)")
+    error = refusal(run, SQLiteStore(tmp_path / "mintmark.db", clock).open())
+    assert error.kind is Kind.CONFIGURATION
+    assert "999" in error.detail
+
+
+def test_migrating_twice_changes_nothing(store, run):
+    assert run(store.migrate()) == []
+
+
+def test_a_slow_disk_is_left_to_a_thread(tmp_path, clock, run, monkeypatch):
+    from mintmark.store.sqlite import store as module
+
+    for seconds, threaded in ((0.000_05, False), (0.004, True)):
+        monkeypatch.setattr(module, "sync_seconds", lambda _path, seconds=seconds: seconds)
+        store = SQLiteStore(tmp_path / f"{threaded}.db", clock)
+        run(store.open())
+        assert (store._writer._thread is not None) is threaded
+        run(store.close())
+
+
+def test_the_cost_of_a_sync_is_measured(tmp_path):
+    assert 0 < writer.sync_seconds(tmp_path) < 1
+    assert writer.sync_seconds(tmp_path / "missing") == 1.0
+
+
+CHILD = """
+import asyncio, sys, time
+sys.path.insert(0, {root!r})
+from mintmark.store.sqlite import SQLiteStore
+from tests.unit.store.acts import issuance, certificate
+
+async def main():
+    store = SQLiteStore({path!r}, time.time)
+    await store.open()
+    print("ready", flush=True)
+    issued = [certificate() for _ in range(5)]
+    n = 0
+    while n < {rounds}:
+        n += 1
+        acts = []
+        for _ in range(5):
+            fresh = certificate()
+            serial = bytes(((0x41, {child}))) + n.to_bytes(4, "big") + fresh.serial[6:]
+            import dataclasses
+            acts.append(issuance(dataclasses.replace(fresh, serial=serial)))
+        await asyncio.gather(*map(store.commit, acts))
+        for act in acts:
+            print(act.certificate.serial.hex(), flush=True)
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+def child(tmp_path, number, rounds):
+    root = str(Path(__file__).parents[3])
+    code = CHILD.format(root=root, path=str(tmp_path / "mintmark.db"), child=number, rounds=rounds)
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=root
+    )
+
+
+def test_processes_share_one_file(store, tmp_path, run):
+    children = [child(tmp_path, number, 20) for number in (1, 2)]
+    serials = []
+    for process in children:
+        out, _ = process.communicate(timeout=60)
+        assert process.returncode == 0
+        serials += out.split()[1:]
+    assert len(serials) == len(set(serials)) == 200
+    for serial in serials:
+        found = run(store.status(certificate().issuer, bytes.fromhex(serial)))
+        assert found.issued
+    records = run(store.audit_records([(1, 1000)]))
+    assert [record.id for record in records] == list(range(1, 202))
+
+
+def test_what_was_acknowledged_survives_a_kill(store, tmp_path, clock, run):
+    process = child(tmp_path, 3, 1_000_000)
+    assert process.stdout is not None
+    acknowledged = []
+    for line in process.stdout:
+        acknowledged.append(line.strip())
+        if len(acknowledged) > 150:
+            process.send_signal(signal.SIGKILL)
+            break
+    acknowledged += [line.strip() for line in process.stdout if len(line) == 41]
+    process.wait(10)
+    process.stdout.close()
+    for serial in acknowledged[1:]:
+        assert run(store.status(certificate().issuer, bytes.fromhex(serial))).issued
+    again = SQLiteStore(tmp_path / "mintmark.db", clock)
+    run(again.open())
+    assert [p for p in run(again.check()) if "stored under another serial" not in p] == []
+    run(again.close())
+
+
+def test_a_reader_sees_what_another_process_revoked(store, tmp_path, clock, run):
+    other = SQLiteStore(tmp_path / "mintmark.db", clock)
+    run(other.open())
+    issued = certificate()
+    run(other.commit(issuance(issued)))
+    run(other.commit(revoking(issued)))
+    assert run(store.revocation(issued.serial)) is not None
+    run(other.close())
