@@ -182,6 +182,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Drop the connection as it is."""
+        self._state = CLOSING
         if self._transport is not None:
             self._transport.abort()
 

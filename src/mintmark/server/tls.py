@@ -189,7 +189,7 @@ class TLSConnection(Connection):
             log.info("TLS with %s broke: %s", self._address, _reason(error))
             self.abort()
             return
-        if self._outgoing.pending and self._transport is not None:
+        if self._state < LINGERING and self._outgoing.pending:
             self._transport.write(self._outgoing.read())  # an answer to KeyUpdate
 
     def connection_lost(self, exc: Exception | None) -> None:

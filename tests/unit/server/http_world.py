@@ -129,6 +129,12 @@ def echo(request):
     return Response(200, f"{request.method} {request.path}".encode() + request.body, "text/plain")
 
 
+def reset(client):
+    """Leave without a word."""
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    client.close()
+
+
 @contextmanager
 def serving(app=echo, *, tls=None, encoded_slash=False, **limits):
     world = World(app, Limits(**limits), tls, encoded_slash)

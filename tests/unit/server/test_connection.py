@@ -8,7 +8,7 @@ import json
 import socket
 
 import pytest
-from tests.unit.server.http_world import echo, get, message, serving
+from tests.unit.server.http_world import echo, get, message, reset, serving
 
 from mintmark.server.reader import RequestReader
 from mintmark.server.responses import Heads
@@ -298,6 +298,29 @@ def test_client_that_closed_its_half_gets_its_answers():
         assert client.is_closed()
 
 
+@pytest.mark.parametrize("size", [10, 60_000, 600_000])
+def test_reset_while_answers_are_written_is_no_defect(size, caplog):
+    clients = []
+
+    def app(_):
+        if clients:
+            reset(clients.pop())
+        return Response(200, bytes(size))
+
+    async def later(request):
+        await asyncio.sleep(0)
+        return app(request)
+
+    for answer in (app, later):
+        with serving(answer) as world:
+            client = world.client()
+            clients.append(client)
+            client.send(get() * 20 + b"nonsense")
+            world.until(lambda: not clients)
+            world.until(lambda: not len(world.connections))
+    assert caplog.text == ""
+
+
 def test_connection_leaves_no_garbage_for_the_collector():
     with serving() as world:
         gc.collect()
@@ -324,8 +347,7 @@ def test_answer_to_a_client_that_left_is_thrown_away():
     with serving(app) as world:
         client = world.client(get("/"))
         world.until(lambda: world.connections.tasks)
-        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        client.close()
+        reset(client)
         world.until(lambda: not len(world.connections))
         world.call(release.set)
         world.until(lambda: not world.connections.tasks)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.server.http_world import Client, echo, get, message, serving
+from tests.unit.server.http_world import Client, echo, get, message, reset, serving
 
 from mintmark.server import target
 from mintmark.server.limits import Limits
@@ -335,8 +334,7 @@ def test_reset_in_the_middle_leaves_nothing_behind():
         for octets in (b"", b"GET", get()[:-1], message("POST", "/", "Content-Length: 9")):
             client = world.client(octets)
             world.until(lambda: len(world.connections) == 1)
-            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-            client.close()
+            reset(client)
             world.until(lambda: not len(world.connections))
         assert world.connections._per_address == {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 import time
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 from tests.pki import leaf, pki, private_key
-from tests.unit.server.http_world import Client, get, message, serving
+from tests.unit.server.http_world import Client, get, message, reset, serving
 
 from mintmark.model.errors import Error, Kind
 from mintmark.model.keys import KeyType
@@ -376,6 +377,24 @@ def test_refusal_is_readable_over_tls_while_the_body_is_still_sent(files):
         client = connect(world, files.client())
         client.send(message("POST", "/", "Content-Length: 1000000"), b"x" * 1_000_000)
         assert client.answer()[0] == 413
+
+
+def test_reset_while_answers_are_written_over_tls_is_no_defect(files, caplog):
+    clients = []
+
+    async def app(_):
+        await asyncio.sleep(0)
+        if clients:
+            reset(clients.pop())
+        return Response(200, bytes(300_000))
+
+    with serving(app, tls=ServerTLS(files.settings())) as world:
+        client = connect(world, files.client())
+        clients.append(client)
+        client.send(get() * 5 + b"nonsense")
+        world.until(lambda: not clients)
+        world.until(lambda: not len(world.connections))
+    assert caplog.text == ""
 
 
 def test_stalled_handshake_is_ended_after_its_time(files):
