@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -78,13 +77,14 @@ def test_a_file_that_was_moved_away_takes_nothing_with_it(store, tmp_path, run):
     path, away = tmp_path / "mintmark.db", tmp_path / "away"
     away.mkdir()
     for suffix in ("", "-wal", "-shm"):
-        os.rename(f"{path}{suffix}", away / f"{path.name}{suffix}")
+        Path(f"{path}{suffix}").rename(away / f"{path.name}{suffix}")
     error = refusal(run, store.commit(note()))
     assert error.kind is Kind.UNAVAILABLE
     assert not path.exists()
     for suffix in ("", "-wal", "-shm"):
-        if (away / f"{path.name}{suffix}").exists():
-            os.rename(away / f"{path.name}{suffix}", f"{path}{suffix}")
+        moved = away / f"{path.name}{suffix}"
+        if moved.exists():
+            moved.rename(f"{path}{suffix}")
     run(store.commit(note()))
     assert run(store.count())["audit"] == 2
 

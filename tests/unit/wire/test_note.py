@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PrivateKey,
@@ -22,7 +24,8 @@ GO_NOTE = (
     "If you think cryptography is the answer to your problem,\n"
     "then you don't know what your problem is.\n"
     "\n"
-    "— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n"
+    "— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1"
+    "FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n"
 )
 
 
@@ -73,7 +76,7 @@ def test_other_signatures_are_passed_over():
     ],
 )
 def test_a_tampered_note_is_refused(tampered):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"not|no|has|at least|more"):
         note.verify(tampered, NAME, PUBLIC)
 
 
@@ -99,7 +102,7 @@ def test_a_key_of_the_same_name_does_not_help():
     ],
 )
 def test_what_is_not_a_checkpoint_is_refused(text):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"not|no|has|at least|more"):
         note.parse(text)
 
 
@@ -123,7 +126,5 @@ def test_lines_and_names_that_would_confuse_are_refused():
 @given(st.text(max_size=200))
 def test_arbitrary_text_never_crashes(text):
     for read in (lambda: note.parse(text), lambda: note.verify(text, NAME, PUBLIC)):
-        try:
+        with contextlib.suppress(ValueError):
             read()
-        except ValueError:
-            pass
