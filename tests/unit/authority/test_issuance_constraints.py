@@ -124,6 +124,16 @@ def test_excluded_names_are_those_that_may_be_inside(constraint, name, refused):
     assert allowed([authority(excluded=[constraint])], name) is not refused
 
 
+@pytest.mark.parametrize("uri", ["urn:example:a", "https://[2001:db8::1]/", "https://[broken/"])
+def test_uri_without_a_host_name_is_refused_where_uris_are_constrained(uri):
+    """RFC 5280 §4.2.1.10."""
+    name = Identifier(IdentifierType.URI, uri)
+
+    for chain in ([authority(permitted=[URI("a")])], [authority(excluded=[URI("a")])]):
+        with pytest.raises(Error, match="name constraints"):
+            NameConstraints(chain).check([name], "")
+
+
 def test_kinds_without_constraints_are_free():
     chain = [authority(permitted=[DNS("example.internal")])]
 

@@ -120,6 +120,22 @@ def test_intermediate_is_not_signed_with_another_key():
         below(root(), root_number=5)
 
 
+def test_leaf_signs_no_intermediate():
+    hierarchy = pki.pki()
+    leaf = pki.leaf(hierarchy.issuing, subject=pki.key(number=4))
+
+    with pytest.raises(Error, match="no basic constraints or key usage") as caught:
+        below(leaf.der, root_number=4)
+    assert caught.value.kind is Kind.CONFIGURATION
+
+
+def test_authority_without_a_key_identifier_signs_no_intermediate():
+    certificate, _ = signed_authority(constraints=x509.BasicConstraints(True, None), extensions=[])
+
+    with pytest.raises(Error, match="'Foreign' has no subject key identifier"):
+        below(certificate, number=2, root_number=1, lifetime=DAY)
+
+
 def test_path_length_falls_from_authority_to_authority():
     upper = below(root(), path_length=1)
     lower = below(upper, number=2, root_number=1)
@@ -307,6 +323,16 @@ def test_purposes_of_a_foreign_authority_bind_its_leaves():
 
     with pytest.raises(Error, match="extended-key-usage-nesting"):
         pki.leaf(issuing, profile=SERVER, not_after=pki.at(30))
+
+
+def test_any_purpose_of_an_authority_binds_nothing():
+    any_purpose = x509.ExtendedKeyUsage([x509.ObjectIdentifier("2.5.29.37.0")])
+    certificate, root_der = signed_authority(
+        extensions=[x509.SubjectKeyIdentifier(b"anything"), any_purpose]
+    )
+    issuer = issuer_from_chain(certificate, (), root_der)
+
+    assert IssuingKey(issuer, pki.signer(number=1), Pointers()).extended_key_usages is None
 
 
 def test_csr_of_an_intermediate_asks_for_key_and_name_alone():

@@ -168,3 +168,11 @@ def test_new_profile_under_an_old_name_takes_effect():
 
     assert leaf.extensions.get_extension_for_class(x509.TLSFeature)
     assert b"\x2b\x06\x01\x05\x05\x07\x01\x18" not in old.der
+
+
+def test_builder_knows_no_other_keys():
+    issuing = pki.pki().issuing
+    foreign = dataclasses.replace(pki.key(), public_key=object())
+
+    with pytest.raises(TypeError, match="a key of type object gets no leaf"):
+        built_tbs(pki.approval(issuing, subject=foreign), pki.serial(), issuing)

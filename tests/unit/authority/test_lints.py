@@ -11,7 +11,7 @@ from tests import pki
 from mintmark.authority.issuance.issuing import IssuingKey
 from mintmark.authority.issuance.lints import CERTIFICATE_LINTS, LINTS, lint
 from mintmark.authority.issuance.shape import Pointers
-from mintmark.authority.issuance.tbs import split, split_certificate
+from mintmark.authority.issuance.tbs import public_key_octets, split, split_certificate
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier, IdentifierType
 from mintmark.model.keys import KeyType
@@ -125,6 +125,20 @@ def test_good_leaf_passes_twice(leaf):
 def test_what_cannot_be_read_is_stopped(leaf, cut):
     with pytest.raises(Error, match="lint 'syntax'"):
         lint(leaf.tbs[:cut], leaf.approval, leaf.issuing, leaf.serial)
+
+
+def test_octets_after_the_end_are_stopped(leaf):
+    leaf.refused("syntax", leaf.tbs + b"\0")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [(), (der.NULL, der.NULL), (b"\x30\0", b"\x03\0"), (b"\x30\0", b"\x03\2\0k", der.NULL)],
+    ids=["empty", "null", "no-octets", "more"],
+)
+def test_what_is_no_public_key_has_no_identifier(parts):
+    with pytest.raises(ValueError, match=r"DER tag|subjectPublicKey"):
+        public_key_octets(der.sequence(*parts))
 
 
 def test_garbage_is_stopped(leaf):

@@ -135,7 +135,7 @@ def _public_key(approval: Approval) -> bytes:
         case rsa.RSAPublicKey():
             return key.public_bytes(Encoding.DER, PublicFormat.PKCS1)
         case _:
-            raise TypeError(f"no leaf is made for a {type(key).__name__}")
+            raise TypeError(f"a key of type {type(key).__name__} gets no leaf")
 
 
 def general_name(identifier: Identifier) -> x509.GeneralName:

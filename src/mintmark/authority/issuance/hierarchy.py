@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
 
+from mintmark.authority.issuance.issuing import subject_key_id
 from mintmark.authority.issuance.serial import new_serial
 from mintmark.authority.issuance.shape import key_identifier
 from mintmark.authority.issuance.tbs import public_key_octets, split_certificate
@@ -180,11 +181,12 @@ def make_intermediate(  # noqa: PLR0913 - who signs, what, and its four limits
         Its certificate, DER.
 
     Raises:
-        Error: CONFIGURATION for a name or constraint that cannot be, a key that is not the
-            issuer's, or a path length that the issuer excludes; BAD_LIFETIME when it would
-            outlive its issuer.
+        Error: CONFIGURATION for a name or constraint that cannot be, an issuer that is none,
+            a key that is not the issuer's, or a path length that the issuer excludes;
+            BAD_LIFETIME when it would outlive its issuer.
     """
-    issuer = x509.load_der_x509_certificate(issuer_der)
+    issuer = _load_authority(issuer_der)
+    _check_authority(issuer, [])
     if split_certificate(issuer_der).spki != signer.spki:
         raise Error(Kind.CONFIGURATION, "the signing key is not that of the issuing authority")
     _check_path_length(issuer, path_length)
@@ -198,10 +200,8 @@ def make_intermediate(  # noqa: PLR0913 - who signs, what, and its four limits
             hint="choose a shorter lifetime",
         )
     builder = _authority_builder(key, subject.name(), path_length, constraints)
-    above = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    builder = builder.add_extension(
-        x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(above), critical=False
-    )
+    above = subject_key_id(issuer, _display_name(issuer))
+    builder = builder.add_extension(x509.AuthorityKeyIdentifier(above, None, None), critical=False)
     serial = new_serial(clock, entropy)
     return _sign(builder, signer, issuer.subject, serial, not_before, not_after)
 

@@ -93,7 +93,7 @@ class IssuingKey:
             self.certificate,
             *map(x509.load_der_x509_certificate, (*issuer.chain, issuer.root)),
         ]
-        self.key_id: Final = _subject_key_id(self.certificate, issuer.name)
+        self.key_id: Final = subject_key_id(self.certificate, issuer.name)
         self.constraints: Final = NameConstraints(chain)
         self.extended_key_usages: Final = _extended_key_usages(chain)
         self._forms: Final[dict[tuple[str, KeyType], LeafForm]] = {}
@@ -125,15 +125,19 @@ class IssuingKey:
         )
 
 
-def _subject_key_id(certificate: x509.Certificate, name: str) -> bytes:
-    """Return the key identifier (RFC 5280 §4.2.1.2: CA certificates MUST carry it)."""
+def subject_key_id(certificate: x509.Certificate, name: str) -> bytes:
+    """Return an authority's key identifier (RFC 5280 §4.2.1.2: it MUST carry one).
+
+    Raises:
+        Error: CONFIGURATION when it does not.
+    """
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
     except x509.ExtensionNotFound as error:
         raise Error(
             Kind.CONFIGURATION,
             f"the certificate of issuer {name!r} has no subject key identifier (RFC 5280 §4.2.1.2)",
-            hint="have the intermediate issued again with one",
+            hint="have that certificate issued again with one",
         ) from error
     return extension.value.digest
 

@@ -108,10 +108,11 @@ def public_key_octets(spki: bytes) -> bytes:
     Raises:
         ValueError: it is no SubjectPublicKeyInfo.
     """
-    _, start, end = der.read(spki)
-    (_, _, _, at), (tag, _, bits, stop) = der.children(spki, start, end)
-    if tag != der.BIT_STRING or at >= stop:
-        raise ValueError("not a SubjectPublicKeyInfo")
+    at, end = der.expect(spki, 0, len(spki), der.SEQUENCE)
+    _, algorithm_end = der.expect(spki, at, end, der.SEQUENCE)
+    bits, stop = der.expect(spki, algorithm_end, end, der.BIT_STRING)
+    if bits == stop or stop != end:
+        raise ValueError("a subjectPublicKey without octets, or with something behind it")
     return spki[bits + 1 : stop]
 
 
