@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from mintmark.model.acme import Change
 from mintmark.model.certificate import Certificate, Revocation
 from mintmark.model.identifiers import Identifier
 
@@ -110,7 +111,8 @@ class Act:
     act is stored and the store raises the matching `Error`.
 
     Args:
-        audit: the audit record; without it nothing happens (design rule 8).
+        audit: the audit record; without it nothing happens (design rule 8) but changes to
+            ACME's objects, whose steps towards a certificate need none.
         certificate: a new certificate, or None.
         revocations: new revocations; revoking a revoked serial fails with ALREADY_REVOKED.
         blocked_key: SHA-256 of an SPKI never to be certified again, or None.
@@ -120,9 +122,15 @@ class Act:
         burns_token: SHA-256 of the token used up by this act; BAD_TOKEN if it is unknown,
             used or expired at `audit.time`.
         idempotency: remembered with the certificate; CONFLICT if the key exists already.
+        changes: ACME objects to be written; CONFLICT when a version does not follow the
+            stored one, when another account has the key of an account, or when an external
+            account key is bound to another account.
+
+    Raises:
+        ValueError: what must be recorded comes without a record.
     """
 
-    audit: AuditRecord
+    audit: AuditRecord | None = None
     certificate: Certificate | None = None
     revocations: tuple[Revocation, ...] = ()
     blocked_key: bytes | None = None
@@ -131,3 +139,15 @@ class Act:
     token: Token | None = None
     burns_token: bytes | None = None
     idempotency: IdempotencyKey | None = None
+    changes: tuple[Change, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.audit is None and (
+            self.certificate is not None
+            or self.revocations
+            or self.blocked_key is not None
+            or self.token is not None
+            or self.burns_token is not None
+            or not self.changes
+        ):
+            raise ValueError("an act needs an audit record unless it only changes ACME's objects")

@@ -14,6 +14,7 @@ from mintmark.model.act import Act, RateClaim
 from mintmark.model.certificate import Certificate, Revocation
 from mintmark.model.errors import Error, Kind
 from mintmark.model.time import DAY, HOUR
+from mintmark.store.versions import Versions
 
 _SECOND: Final = 1_000_000  # rates count in microseconds
 _WINDOW: Final = HOUR * _SECOND
@@ -37,8 +38,8 @@ class Held:
 class Conditions:
     """The facts a batch asks for, and the decisions made on them.
 
-    The store fills in `arrivals`, `holdings`, `held`, `revoked`, `tokens` and `remembered`
-    for the keys it finds there; then it calls `admit` for each act in order.
+    The store fills in `arrivals`, `holdings`, `held`, `revoked`, `tokens`, `remembered` and
+    `versions` for the keys it finds there; then it calls `admit` for each act in order.
 
     Args:
         acts: of the batch.
@@ -55,6 +56,7 @@ class Conditions:
         "remembered",
         "revoked",
         "tokens",
+        "versions",
     )
 
     def __init__(self, acts: Iterable[Act], now: float) -> None:
@@ -65,6 +67,7 @@ class Conditions:
         self.revoked: dict[bytes, bool] = {}
         self.tokens: dict[bytes, int | None] = {}
         self.remembered: dict[bytes, bool] = {}
+        self.versions: Final = Versions()
         self.moved: set[str] = set()
         self.changes: dict[tuple[str, int], int] = {}
         for act in acts:
@@ -84,6 +87,7 @@ class Conditions:
             self.tokens[act.burns_token] = None
         if act.idempotency is not None:
             self.remembered[act.idempotency.key_sha256] = False
+        self.versions.ask(act)
 
     def admit(self, act: Act) -> Error | None:
         """Decide an act and count it; a refused act changes nothing that others see."""
@@ -91,6 +95,7 @@ class Conditions:
             self._repeated(act)
             or self._token_refused(act)
             or self._already_revoked(act)
+            or self.versions.refuse(act)
             or self._over_quota(act)
             or self._over_rate(act)
         )
@@ -110,7 +115,7 @@ class Conditions:
 
     def _token_refused(self, act: Act) -> Error | None:
         token = act.burns_token
-        if token is None:
+        if token is None or act.audit is None:
             return None
         expires_at = self.tokens[token]
         if expires_at is not None and act.audit.time <= expires_at:
@@ -200,6 +205,7 @@ class Conditions:
             self.tokens[act.burns_token] = None
         if act.idempotency is not None:
             self.remembered[act.idempotency.key_sha256] = True
+        self.versions.count(act)
 
     def _add(self, certificate: Certificate) -> None:
         if certificate.replaces is not None:

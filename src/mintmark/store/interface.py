@@ -23,6 +23,7 @@ from mintmark.model.act import Act, IdempotentAnswer, Token
 from mintmark.model.audit import Checkpoint, StoredAudit
 from mintmark.model.certificate import Revocation, Status, StoredCertificate
 from mintmark.model.issuer import Issuer
+from mintmark.store.acme import ACMEStore
 
 FOREVER: Final = 1 << 62
 """Above every time and every sequence."""
@@ -89,7 +90,22 @@ class CertificateStatus:
     revocation: Revocation | None
 
 
-class Store(Protocol):
+@dataclass(slots=True)
+class Statistics:
+    """What one store has written since it was made; other processes' work is not in it.
+
+    Args:
+        commits: transactions waited for until they were on the disk.
+        unwaited: transactions of used nonces, which wait for no disk.
+        rows: rows inserted, replaced or deleted in either.
+    """
+
+    commits: int = 0
+    unwaited: int = 0
+    rows: int = 0
+
+
+class Store(ACMEStore, Protocol):
     """What the CA remembers."""
 
     async def open(self) -> None:
@@ -118,7 +134,8 @@ class Store(Protocol):
 
         Raises:
             Error: RATE_LIMITED with `retry_after`, FORBIDDEN (quota), BAD_TOKEN, CONFLICT
-                (idempotency key exists), ALREADY_REVOKED, UNAVAILABLE.
+                (idempotency key exists, or a change does not follow what is stored),
+                ALREADY_REVOKED, UNAVAILABLE.
         """
 
     async def certificate(self, serial: bytes) -> StoredCertificate | None:
@@ -203,7 +220,11 @@ class Store(Protocol):
         """Take or keep a lease; False while another holder has it."""
 
     async def tidy(self, now: int) -> int:
-        """Delete expired tokens, idempotency keys, rate states and leases; return how many."""
+        """Delete what has expired; return how many rows.
+
+        Tokens, idempotency keys, rate states and leases at once; what ACME remembers as
+        `mintmark.store.acme` says.
+        """
 
     def all_audit(self) -> AsyncIterator[StoredAudit]:
         """Yield every audit record by id, for verification."""
@@ -215,3 +236,6 @@ class Store(Protocol):
 
     async def count(self) -> dict[str, int]:
         """Return how many certificates, revocations, audit records and tokens there are."""
+
+    def statistics(self) -> Statistics:
+        """Return how much was written so far."""

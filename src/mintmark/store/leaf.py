@@ -61,9 +61,11 @@ def encode(act: Act) -> bytes:
     """Return the leaf of an act.
 
     Raises:
-        Error: INTERNAL when a detail is not JSON.
+        Error: INTERNAL when there is no record in it, or a detail is not JSON.
     """
     audit = act.audit
+    if audit is None:
+        raise Error(Kind.INTERNAL, "an act without an audit record has no leaf")
     # Keys are written in sorted order here; the encoder sorts those of the details.
     leaf: dict[str, Any] = {"action": audit.action}
     if audit.address:

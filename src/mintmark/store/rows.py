@@ -13,6 +13,7 @@ from mintmark.model.certificate import Certificate, Reason, Revocation, StoredCe
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier, IdentifierType
 from mintmark.model.issuer import Issuer
+from mintmark.store import acme_rows
 from mintmark.wire import certificate as wire_certificate
 from mintmark.wire import der
 
@@ -31,9 +32,11 @@ def refuse_unstorable(act: Act) -> None:
         Error: MALFORMED.
     """
     certificate = act.certificate
-    if certificate is None and act.token is None:
+    if certificate is None and act.token is None and not act.changes:
         return
-    texts = [act.audit.service]
+    texts = [act.audit.service] if act.audit is not None else []
+    for change in act.changes:
+        texts += acme_rows.texts(change)
     if certificate is not None:
         texts += (certificate.service, certificate.profile, certificate.common_name)
     if act.token is not None:

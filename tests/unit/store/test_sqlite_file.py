@@ -144,7 +144,7 @@ def test_migrating_twice_changes_nothing(store, run):
 
 
 def test_a_slow_disk_is_left_to_a_thread(tmp_path, clock, run, monkeypatch):
-    from mintmark.store.sqlite import store as module
+    from mintmark.store.sqlite import access as module
 
     for seconds, threaded in ((0.000_05, False), (0.004, True)):
         monkeypatch.setattr(module, "sync_seconds", lambda _path, seconds=seconds: seconds)

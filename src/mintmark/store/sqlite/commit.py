@@ -16,6 +16,7 @@ from mintmark.model.errors import Error, Kind
 from mintmark.model.time import DAY
 from mintmark.store.conditions import Conditions, Held
 from mintmark.store.rows import metadata_text, names, token_row
+from mintmark.store.sqlite.acme import read_versions, write_changes
 from mintmark.store.sqlite.connection import transaction
 from mintmark.wire.crl import entry
 
@@ -62,6 +63,7 @@ def read_conditions(connection: apsw.Connection, conditions: Conditions) -> None
     for key_sha256 in conditions.remembered:
         found = one("SELECT 1 FROM idempotency WHERE key_sha256 = ?", (key_sha256,)).get
         conditions.remembered[key_sha256] = found is not None
+    read_versions(connection, conditions.versions)
 
 
 class Issuers:
@@ -96,7 +98,8 @@ def write(
     """Commit a batch of acts with their leaves; return each act's refusal or None.
 
     Raises:
-        Error: INTERNAL when an act names an issuer that is not there.
+        Error: INTERNAL when an act names an issuer that is not there, CONFLICT when the first
+            version of an ACME object exists.
         apsw.Error: nothing of the batch is stored.
     """
     conditions = Conditions((act for act, _ in batch), now)
@@ -108,7 +111,8 @@ def write(
             _write_certificates(connection, admitted, issuers)
             _write_revocations(connection, admitted, issuers)
             _write_rest(connection, [act for act, _ in admitted])
-            _write_audit(connection, [leaf for _, leaf in admitted])
+            write_changes(connection, conditions.versions)
+            _write_audit(connection, [leaf for _, leaf in admitted if leaf])
         _write_conditions(connection, conditions)
     return refusals
 
@@ -194,6 +198,8 @@ def _write_rest(connection: apsw.Connection, acts: Sequence[Act]) -> None:
 
 
 def _write_audit(connection: apsw.Connection, leaves: Sequence[bytes]) -> None:
+    if not leaves:
+        return
     # Record ids have no gaps: they are taken under the write lock, in commit order.
     first = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM audit").get
     connection.executemany("INSERT INTO audit VALUES (?, ?)", list(enumerate(leaves, first)))

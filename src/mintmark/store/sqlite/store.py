@@ -6,42 +6,29 @@ scans run in a thread with a connection of its own.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import apsw
 
 from mintmark.model.act import Act, IdempotentAnswer, Token
 from mintmark.model.audit import Checkpoint, StoredAudit
 from mintmark.model.certificate import Reason, Revocation, Status, StoredCertificate
-from mintmark.model.errors import Error
 from mintmark.model.issuer import Issuer
-from mintmark.model.time import Clock
 from mintmark.store import leaf as leaves
 from mintmark.store import rows
 from mintmark.store.consistency import unrecorded
 from mintmark.store.interface import CertificateFilter, CertificateStatus, StoredCRL
 from mintmark.store.sqlite import audit, listing, publication
+from mintmark.store.sqlite.acme_store import SQLiteACME
 from mintmark.store.sqlite.check import check, count, digests, tidy
-from mintmark.store.sqlite.connection import (
-    Handle,
-    connect,
-    explain,
-    migrate,
-    transaction,
-    unavailable,
-)
-from mintmark.store.sqlite.writer import INLINE_SECONDS, Writer, sync_seconds
+from mintmark.store.sqlite.connection import connect, explain
 
-T = TypeVar("T")
 _PAGE: Final = 1000
 
 
-class SQLiteStore:
+class SQLiteStore(SQLiteACME):
     """What the CA remembers, in one SQLite file.
 
     Args:
@@ -50,54 +37,6 @@ class SQLiteStore:
         threaded: whether commits leave the loop; None measures the disk at `open`.
     """
 
-    def __init__(self, path: str | Path, clock: Clock, *, threaded: bool | None = None) -> None:
-        self._path = Path(path)
-        self._clock = clock
-        self._threaded = threaded
-        self._reader = Handle(self._path)
-        self._scanner = Handle(self._path)
-        self._scans: ThreadPoolExecutor | None = None
-        self._writer: Writer | None = None
-        self._sync_seconds = 0.0
-
-    @property
-    def sync_seconds(self) -> float:
-        """What a durable write cost at `open`, in seconds."""
-        return self._sync_seconds
-
-    async def open(self) -> None:
-        """Open the file, make or migrate its schema, measure the disk."""
-        await self.migrate()
-        self._sync_seconds = sync_seconds(self._path.parent)
-        threaded = self._threaded
-        if threaded is None:
-            threaded = self._sync_seconds > INLINE_SECONDS
-        self._scans = ThreadPoolExecutor(1, "store-scan")
-        handle = Handle(self._path) if threaded else self._reader
-        self._writer = Writer(handle, self._clock, threaded=threaded)
-
-    async def close(self) -> None:
-        """Finish pending commits and close the file."""
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            await writer.close()
-        scans, self._scans = self._scans, None
-        if scans is not None:
-            await asyncio.to_thread(scans.shutdown)
-        self._scanner.drop()
-        self._reader.drop()
-
-    async def migrate(self) -> list[str]:
-        """Bring the schema up to date; return the names of the migrations applied."""
-        try:
-            connection = connect(self._path, create=True)
-            try:
-                return migrate(connection, self._clock)
-            finally:
-                connection.close()
-        except apsw.Error as error:
-            raise explain(error) from error
-
     async def check(self) -> list[str]:
         """Return what is wrong with the database, as sentences."""
         return await self._scan(check) + await unrecorded(self)
@@ -105,7 +44,8 @@ class SQLiteStore:
     async def commit(self, act: Act) -> None:
         """Make the act durable."""
         rows.refuse_unstorable(act)
-        await self._open_writer().put(act, leaves.encode(act))
+        leaf = leaves.encode(act) if act.audit is not None else b""
+        await self._open_writer().put(act, leaf)
 
     async def certificate(self, serial: bytes) -> StoredCertificate | None:
         """Return one certificate by serial."""
@@ -251,7 +191,7 @@ class SQLiteStore:
 
     async def tidy(self, now: int) -> int:
         """Delete what has expired; return how many rows."""
-        return await self._work(lambda c: tidy(c, now))
+        return await self._work(lambda c: tidy(c, now)) + await self._tidy_acme(now)
 
     async def all_audit(self) -> AsyncIterator[StoredAudit]:
         """Yield every audit record by id."""
@@ -270,35 +210,3 @@ class SQLiteStore:
     async def count(self) -> dict[str, int]:
         """Return how many certificates, revocations, audit records and tokens there are."""
         return await self._scan(count)
-
-    def _row(self, sql: str, values: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        """Return one row, or None; in the loop."""
-        try:
-            return self._reader.use().execute(sql, values).fetchone()
-        except apsw.Error as error:
-            raise self._reader.explained(error) from error
-
-    async def _scan(self, work: Callable[[apsw.Connection], T]) -> T:
-        """Read in the thread."""
-        if self._scans is None:
-            raise _closed()
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._scans, self._scanner.attempt, work)
-
-    async def _work(self, work: Callable[[apsw.Connection], T]) -> T:
-        """Write in a transaction of its own."""
-
-        def in_transaction(connection: apsw.Connection) -> T:
-            with transaction(connection):
-                return work(connection)
-
-        return await self._open_writer().put(work=in_transaction)  # type: ignore[no-any-return]
-
-    def _open_writer(self) -> Writer:
-        if self._writer is None:
-            raise _closed()
-        return self._writer
-
-
-def _closed() -> Error:
-    return unavailable("it is not open")

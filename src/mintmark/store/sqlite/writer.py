@@ -13,15 +13,19 @@ import time
 from collections.abc import Callable
 from os import fdatasync
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import apsw
 
 from mintmark.model.act import Act
 from mintmark.model.errors import Error, Kind
 from mintmark.model.time import Clock
+from mintmark.store.interface import Statistics
+from mintmark.store.sqlite.acme import burn
 from mintmark.store.sqlite.commit import Issuers, write
 from mintmark.store.sqlite.connection import Handle, unavailable
+
+T = TypeVar("T")
 
 INLINE_SECONDS: Final = 0.000_500
 """A disk that syncs faster than this is waited for in the loop.
@@ -59,9 +63,10 @@ class Waiting:
         future: of who waits.
         act: with its leaf, to be committed together with others.
         work: in a transaction of its own, when there is no act.
+        nonce: with its expiry, to be burned together with others.
     """
 
-    __slots__ = ("act", "failure", "future", "leaf", "result", "work")
+    __slots__ = ("act", "failure", "future", "leaf", "nonce", "result", "work")
 
     def __init__(
         self,
@@ -69,11 +74,13 @@ class Waiting:
         act: Act | None = None,
         leaf: bytes = b"",
         work: Callable[[apsw.Connection], Any] | None = None,
+        nonce: tuple[int, bytes] | None = None,
     ) -> None:
         self.future = future
         self.act = act
         self.leaf = leaf
         self.work = work
+        self.nonce = nonce
         self.result: Any = None
         self.failure: BaseException | None = None
 
@@ -93,12 +100,16 @@ class Writer:
     Args:
         handle: the connection to write through; with a thread, the thread's alone.
         clock: Unix seconds.
+        statistics: where it counts what it writes.
         threaded: whether a thread of its own commits.
     """
 
-    def __init__(self, handle: Handle, clock: Clock, *, threaded: bool) -> None:
+    def __init__(
+        self, handle: Handle, clock: Clock, statistics: Statistics, *, threaded: bool
+    ) -> None:
         self._handle = handle
         self._clock = clock
+        self._statistics = statistics
         self._issuers = Issuers()
         self._loop = asyncio.get_running_loop()
         self._queue: list[Waiting] = []
@@ -115,10 +126,11 @@ class Writer:
         act: Act | None = None,
         leaf: bytes = b"",
         work: Callable[[apsw.Connection], Any] | None = None,
+        nonce: tuple[int, bytes] | None = None,
     ) -> asyncio.Future[Any]:
         """Have something written; the future is done when it is durable."""
         future: asyncio.Future[Any] = self._loop.create_future()
-        waiting = Waiting(future, act, leaf, work)
+        waiting = Waiting(future, act, leaf, work, nonce)
         if self._closing:
             waiting.failure = unavailable("it is being closed")
             waiting.answer()
@@ -169,8 +181,11 @@ class Writer:
             self._loop.call_soon_threadsafe(_answer, queue)
 
     def _write(self, queue: list[Waiting]) -> None:
+        self._burn([waiting for waiting in queue if waiting.nonce is not None])
         batch: list[Waiting] = []
         for waiting in queue:
+            if waiting.nonce is not None:
+                continue
             if waiting.work is not None:
                 self._commit(batch)
                 batch = []
@@ -184,9 +199,40 @@ class Writer:
 
     def _work(self, waiting: Waiting, work: Callable[[apsw.Connection], Any]) -> None:
         try:
-            waiting.result = self._handle.attempt(work, writing=True)
+            waiting.result = self._attempt(work)
         except Exception as error:  # noqa: BLE001 - handed to who waits
             waiting.failure = error
+
+    def _burn(self, burning: list[Waiting]) -> None:
+        """Burn nonces together, without waiting for the disk."""
+        if not burning:
+            return
+        nonces = [waiting.nonce for waiting in burning if waiting.nonce is not None]
+        try:
+            fresh = self._attempt(lambda connection: burn(connection, nonces), waited=False)
+        except Exception as error:  # noqa: BLE001 - handed to who waits
+            for waiting in burning:
+                waiting.failure = error
+            return
+        for waiting, is_fresh in zip(burning, fresh, strict=True):
+            waiting.result = is_fresh
+
+    def _attempt(self, work: Callable[[apsw.Connection], T], *, waited: bool = True) -> T:
+        """Do the work of one transaction and count it."""
+        counts = self._statistics
+
+        def counted(connection: apsw.Connection) -> T:
+            before = connection.total_changes()
+            result = work(connection)
+            counts.rows += connection.total_changes() - before
+            return result
+
+        result: T = self._handle.attempt(counted, writing=True)
+        if waited:
+            counts.commits += 1
+        else:
+            counts.unwaited += 1
+        return result
 
     def _commit(self, batch: list[Waiting]) -> None:
         """Commit acts together; if the database refuses them, each by itself."""
@@ -194,9 +240,8 @@ class Writer:
             return
         acts = [(waiting.act, waiting.leaf) for waiting in batch if waiting.act is not None]
         try:
-            refusals = self._handle.attempt(
-                lambda connection: write(connection, acts, self._issuers, self._clock()),
-                writing=True,
+            refusals = self._attempt(
+                lambda connection: write(connection, acts, self._issuers, self._clock())
             )
         except Exception as error:  # noqa: BLE001 - handed to who waits
             if len(batch) > 1 and not (isinstance(error, Error) and error.kind is Kind.UNAVAILABLE):
