@@ -1,9 +1,10 @@
 """Pages of the documentation, carried out: what a page says is what was tested.
 
 A page's files are fenced blocks with a `title`, its commands are `console` blocks: a line after
-`$ ` (anybody) or `# ` (root) is typed, what follows up to the next one is what it answers. In
-an answer `…` stands for anything within a line, and a line `…` alone for any lines. A command
-of a block marked `refused` has to fail; every other one has to succeed.
+`$ ` (anybody) or `# ` (root) is typed, on another host after `HOST$ `; what follows up to the
+next one is what it answers. In an answer `…` stands for anything within a line, and a line `…`
+alone for any lines. A command of a block marked `refused` has to fail; every other one has to
+succeed.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ Unit = tuple[Callable[[], AbstractContextManager[Daemon]], Callable[[Daemon], ob
 
 DOCUMENTS = Path(__file__).parents[2] / "docs"
 _FENCE = re.compile(r"^```(?P<info>[^\n`]+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_PROMPT = re.compile(r"^(?P<host>[a-z]*)[$#] ", re.MULTILINE)
 _TITLE = re.compile(r'title="([^"]+)"')
 _SYSTEM_PATH = re.compile(r"(?<![\w./}-])/(?=(?:etc|var|run|opt|usr/local)/)")
 
@@ -42,13 +44,29 @@ class Block:
     refused: bool
     text: str
 
-    def commands(self) -> Iterator[tuple[str, str]]:
+    def commands(self) -> Iterator[Command]:
         """Yield each command with the answer that the page promises."""
-        typed = re.split(r"^[$#] ", self.text, flags=re.MULTILINE)[1:]
-        for one in typed:
-            lines = one.split("\n")
+        prompts = [*_PROMPT.finditer(self.text)]
+        ends = [*(prompt.start() for prompt in prompts[1:]), len(self.text)]
+        for prompt, end in zip(prompts, ends, strict=True):
+            lines = self.text[prompt.end() : end].split("\n")
             size = next(n for n, line in enumerate(lines) if not line.endswith("\\")) + 1
-            yield "\n".join(lines[:size]), "\n".join(lines[size:]).strip("\n")
+            yield Command(prompt["host"], "\n".join(lines[:size]), "\n".join(lines[size:]))
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of a page.
+
+    Args:
+        host: on which it is typed; empty where a page has only one.
+        text: what is typed.
+        promised: what the page says that it answers; empty when it does not say.
+    """
+
+    host: str
+    text: str
+    promised: str
 
 
 def page(name: str) -> list[Block]:
@@ -85,12 +103,12 @@ class Sandbox:
     variables: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.home.mkdir(parents=True)
+        self.host("")
 
     @property
     def home(self) -> Path:
         """The directory in which the page's commands are typed."""
-        return self.root / "home"
+        return self.host("")
 
     def here(self, text: str) -> str:
         """Return a text of the page as it has to read here."""
@@ -113,7 +131,13 @@ class Sandbox:
         target.write_text(self.here(text))
         return target
 
-    def type(self, command: str) -> Result:
+    def host(self, name: str) -> Path:
+        """Return the directory in which commands are typed on a host."""
+        path = self.root / (name or "home")
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def type(self, command: str, host: str = "") -> Result:
         """Carry out one command."""
         command = self.here(command)
         handler = self.handlers.get(command.split()[0])
@@ -121,7 +145,7 @@ class Sandbox:
             return handler(command)
         return run(
             "bash", "-eu", "-c", command,
-            cwd=self.home, env=environment(**self.variables),
+            cwd=self.host(host), env=environment(**self.variables),
         )  # fmt: skip
 
     def start_unit(self, name: str) -> None:
@@ -140,12 +164,13 @@ class Sandbox:
                 self._type_all(block)
 
     def _type_all(self, block: Block) -> None:
-        for command, promised in block.commands():
-            result = self.type(command)
-            assert (result.status != 0) == block.refused, f"{command}\n{result.text}"
-            if promised:
-                expected = _lines(self.here(promised))
-                assert answers(expected, _lines(result.text)), f"{command}\n{result.text}"
+        for command in block.commands():
+            result = self.type(command.text, command.host)
+            said = f"{command.text}\n{result.text}"
+            assert (result.status != 0) == block.refused, said
+            if command.promised.strip():
+                expected = _lines(self.here(command.promised))
+                assert answers(expected, _lines(result.text)), said
 
 
 @dataclass
