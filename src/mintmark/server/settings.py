@@ -240,7 +240,11 @@ class Whitelist(Section, frozen=True, kw_only=True):
 
     services: Annotated[
         Annotated[tuple[ServiceEntry, ...], Meta(max_length=100_000)],
-        key("Services by exact id, looked at first.", "every right there is"),
+        key(
+            "Services by exact id, looked at first. admin-cli is an admin unless it has an "
+            "entry of its own.",
+            "every right there is",
+        ),
     ] = (ADMIN,)
     patterns: Annotated[
         Annotated[tuple[PatternEntry, ...], Meta(max_length=10_000)],
@@ -275,8 +279,7 @@ class ProfileEntry(Section, frozen=True, kw_only=True):
     extended_key_usage: Annotated[
         Some | None,
         key(
-            "Purposes: serverAuth, clientAuth, codeSigning, emailProtection, timeStamping "
-            "or dotted OIDs.",
+            "Purposes: serverAuth, clientAuth, codeSigning, emailProtection or dotted OIDs.",
             "certificates that pass for something else",
         ),
     ] = None
@@ -415,8 +418,15 @@ def public_http_url(settings: Settings) -> str:
 
 
 def service_rules(settings: Settings) -> tuple[ServiceRule, ...]:
-    """Return the whitelist's rules for single services."""
-    return tuple(entry.rule(entry.service_id) for entry in settings.whitelist.services)
+    """Return the whitelist's rules for single services.
+
+    The command line's administrator is one of them even if the file names only others: whoever
+    adds the first service shall not lock himself out.
+    """
+    entries = settings.whitelist.services
+    if all(entry.service_id != ADMIN.service_id for entry in entries):
+        entries = (*entries, ADMIN)
+    return tuple(entry.rule(entry.service_id) for entry in entries)
 
 
 def pattern_rules(settings: Settings) -> tuple[ServiceRule, ...]:
@@ -559,7 +569,13 @@ PURPOSES: Final = {
     "clientAuth": CLIENT_AUTH,
     "codeSigning": "1.3.6.1.5.5.7.3.3",
     "emailProtection": "1.3.6.1.5.5.7.3.4",
-    "timeStamping": "1.3.6.1.5.5.7.3.8",
+}
+# What no profile may carry, and why.
+_FORBIDDEN_PURPOSES: Final = {
+    OCSP_SIGNING: "it would let any holder answer OCSP for the issuer (RFC 6960 §4.2.2.2)",
+    "2.5.29.37.0": "it would let any holder answer OCSP for the issuer (RFC 5280 §4.2.1.12)",
+    "1.3.6.1.5.5.7.3.8": "time stamping wants a critical extension (RFC 3161 §2.3), "
+    "which profiles do not make",
 }
 _USAGES: Final = {
     "digitalSignature": KeyUsage.DIGITAL_SIGNATURE,
@@ -569,7 +585,6 @@ _USAGES: Final = {
 }
 _OID: Final = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]{0,18})){1,30}", re.ASCII)
 _PROFILE_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?", re.ASCII)
-_ANY_PURPOSE: Final = "2.5.29.37.0"
 
 
 def _profile(name: str, entry: ProfileEntry) -> Profile:
@@ -620,11 +635,11 @@ def _purposes(words: Iterable[str]) -> tuple[str, ...]:
         oid = PURPOSES.get(word, word)
         if not _OID.fullmatch(oid):
             raise unknown(f"unknown purpose '{word}'", word, PURPOSES)
-        if oid in (OCSP_SIGNING, _ANY_PURPOSE):
+        if oid in _FORBIDDEN_PURPOSES:
             raise Error(
                 Kind.CONFIGURATION,
                 f"purpose '{word}' cannot be in a profile",
-                hint="it would let any holder answer OCSP for the issuer (RFC 6960 §4.2.2.2)",
+                hint=_FORBIDDEN_PURPOSES[oid],
             )
         if oid in found:
             raise _wrong(f"purpose '{word}' is written twice")
@@ -653,9 +668,6 @@ def _check_profile(profile: Profile) -> None:
     if not profile.key_types:
         raise _wrong("key_types is empty, so no key could be certified")
     _check_usages(profile)
-    purposes = profile.extended_key_usages
-    if PURPOSES["timeStamping"] in purposes and len(purposes) > 1:
-        raise _wrong("timeStamping has to be the only purpose (RFC 3161 §2.3)")
     for oid in profile.certificate_policies:
         if not _OID.fullmatch(oid):
             raise _wrong(f"certificate policy '{oid}' is not a dotted OID")

@@ -98,7 +98,7 @@ def test_durations_are_read_with_their_unit():
         ("profiles: {web: {extended_key_usage: [1.3.6.1.5.5.7.3.9]}}", "answer OCSP"),
         ("profiles: {web: {extended_key_usage: [2.5.29.37.0]}}", "cannot be in a profile"),
         ("profiles: {web: {extended_key_usage: [serverAuth, serverAuth]}}", "written twice"),
-        ("profiles: {web: {extended_key_usage: [timeStamping, serverAuth]}}", "RFC 3161"),
+        ("profiles: {web: {extended_key_usage: [1.3.6.1.5.5.7.3.8]}}", "RFC 3161"),
         ("profiles: {web: {lifetime: 2y}}", "lifetime 2y is not between"),
         ("profiles: {web: {key_types: []}}", "no key could be certified"),
         ("profiles: {web: {key_usage: [keyAgreement]}}", "does not fit key type 'ed25519'"),
@@ -190,6 +190,20 @@ def test_admin_may_do_everything_by_default():
     assert Operation.ADMIN in admin.operations
 
 
+def test_first_service_does_not_lock_the_admin_out():
+    web, admin = configuration.service_rules(read("whitelist: {services: [{service_id: web}]}"))
+
+    assert (web.pattern, admin.pattern) == ("web", "admin-cli")
+    assert Operation.ADMIN in admin.operations
+
+
+def test_admin_can_be_taken_its_rights():
+    text = "whitelist: {services: [{service_id: admin-cli, allowed_operations: []}]}"
+    (admin,) = configuration.service_rules(read(text))
+
+    assert admin.operations == frozenset()
+
+
 def test_others_may_not_ask_for_new_certificates_by_default():
     (others,) = configuration.pattern_rules(Settings())
 
@@ -215,7 +229,8 @@ whitelist:
 """
     )
 
-    backend, _ = configuration.service_rules(found)
+    backend, admin = configuration.service_rules(found)
+    assert admin.max_certificates == 1
     assert (backend.pattern, backend.max_certificates) == ("veritas-backend", 3)
     assert configuration.pattern_rules(found)[0].pattern == "test-*"
 
