@@ -23,30 +23,37 @@ from mintmark.wire.crl import entry
 _LOCK_SPACE: Final = 0x6D6D  # "mm": apart from other users of advisory locks
 _LOCK_MASK: Final = 0xFFFF
 
-_ARRIVALS: Final = "SELECT key, arrival FROM rates WHERE key = ANY($1)"
-_TOKENS: Final = "SELECT sha256, expires_at FROM tokens WHERE sha256 = ANY($1)"
-_REMEMBERED: Final = "SELECT key_sha256 FROM idempotency WHERE key_sha256 = ANY($1)"
-_REVOKED: Final = "SELECT serial FROM revocations WHERE serial = ANY($1)"
-_HELD: Final = """
-SELECT serial, service, not_after,
+# One round trip for all facts: (kind, text key, octet key, number, flag).
+# What is held is still counted: not expired, not revoked, not replaced; the day of $8, now, is
+# counted one by one.
+_FACTS: Final = """
+SELECT 'rate', key, NULL::bytea, arrival, NULL::boolean FROM rates WHERE key = ANY($1::text[])
+UNION ALL
+SELECT 'service', s.service, NULL,
+       (SELECT coalesce(sum(active), 0)::bigint FROM holdings h
+        WHERE h.service = s.service AND day > $7::bigint)
+     + (SELECT count(*) FROM certificates c
+        WHERE c.service = s.service AND not_after / 86400 = $7 AND not_after >= $8::bigint
+        AND NOT EXISTS (SELECT 1 FROM revocations WHERE certificate = c.id)
+        AND NOT EXISTS (SELECT 1 FROM certificates r WHERE r.replaces = c.serial)), NULL
+FROM unnest($2::text[]) AS s(service)
+UNION ALL
+SELECT 'held', service, serial, not_after,
        NOT EXISTS (SELECT 1 FROM revocations WHERE certificate = c.id)
        AND NOT EXISTS (SELECT 1 FROM certificates r WHERE r.replaces = c.serial)
-FROM certificates c WHERE serial = ANY($1)
-"""
-# Still counted: not expired, not revoked, not replaced. The day of `now` is counted one by one.
-_HOLDINGS: Final = """
-SELECT s.service,
-       (SELECT coalesce(sum(active), 0)::bigint FROM holdings h
-        WHERE h.service = s.service AND day > $2)
-     + (SELECT count(*) FROM certificates c
-        WHERE c.service = s.service AND not_after / 86400 = $2 AND not_after >= $3
-        AND NOT EXISTS (SELECT 1 FROM revocations WHERE certificate = c.id)
-        AND NOT EXISTS (SELECT 1 FROM certificates r WHERE r.replaces = c.serial))
-FROM unnest($1::text[]) AS s(service)
+FROM certificates c WHERE serial = ANY($3::bytea[])
+UNION ALL
+SELECT 'revoked', NULL, serial, NULL, NULL FROM revocations WHERE serial = ANY($4::bytea[])
+UNION ALL
+SELECT 'token', NULL, sha256, expires_at, NULL FROM tokens WHERE sha256 = ANY($5::bytea[])
+UNION ALL
+SELECT 'request', NULL, key_sha256, NULL, NULL FROM idempotency
+WHERE key_sha256 = ANY($6::bytea[])
 """
 _ISSUERS: Final = "SELECT issuer, id FROM issuers WHERE issuer = ANY($1)"
 
-_CERTIFICATES: Final = """
+# One round trip for what almost every batch writes.
+_WRITE: Final = """
 WITH stored AS (
     INSERT INTO certificates
         (serial, issuer, service, profile, not_after, replaces, metadata, der)
@@ -57,10 +64,15 @@ WITH stored AS (
     INSERT INTO certificate_names
     SELECT n.name, stored.id
     FROM unnest($9::text[], $10::bytea[]) AS n(name, serial) JOIN stored USING (serial)
+), moved AS (
+    INSERT INTO rates SELECT * FROM unnest($12::text[], $13::bigint[])
+    ON CONFLICT (key) DO UPDATE SET arrival = excluded.arrival
+), changed AS (
+    INSERT INTO holdings SELECT * FROM unnest($14::text[], $15::bigint[], $16::bigint[])
+    ON CONFLICT (service, day) DO UPDATE SET active = holdings.active + excluded.active
 )
 INSERT INTO audit (leaf) SELECT unnest($11::bytea[])
 """
-_AUDIT: Final = "INSERT INTO audit (leaf) SELECT unnest($1::bytea[])"
 _REVOCATIONS: Final = """
 INSERT INTO revocations (serial, issuer, certificate, revoked_at, reason, not_after, entry)
 SELECT n.serial, n.issuer, c.id, n.revoked_at, n.reason, n.not_after, n.entry
@@ -76,14 +88,6 @@ SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::bigint
 _BURN: Final = "DELETE FROM tokens WHERE sha256 = ANY($1)"
 _REMEMBER: Final = """
 INSERT INTO idempotency SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bigint[])
-"""
-_MOVE_RATES: Final = """
-INSERT INTO rates SELECT * FROM unnest($1::text[], $2::bigint[])
-ON CONFLICT (key) DO UPDATE SET arrival = excluded.arrival
-"""
-_CHANGE_HOLDINGS: Final = """
-INSERT INTO holdings SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[])
-ON CONFLICT (service, day) DO UPDATE SET active = holdings.active + excluded.active
 """
 
 
@@ -146,12 +150,10 @@ async def write(
         await _read_conditions(connection, conditions)
         refusals = [conditions.admit(act) for act, _ in batch]
         admitted = [pair for pair, refusal in zip(batch, refusals, strict=True) if not refusal]
-        await _write_conditions(connection, conditions)
-        if admitted:
-            acts = [act for act, _ in admitted]
-            await _write_revocations(connection, acts, issuers)
-            await _write_rest(connection, acts)
-            await _write_certificates(connection, admitted, issuers)
+        acts = [act for act, _ in admitted]
+        await _write_revocations(connection, acts, issuers)
+        await _write_rest(connection, acts)
+        await _write_certificates(connection, admitted, conditions, issuers)
         await connection.execute("COMMIT")
     except (Error, asyncpg.PostgresError, ValueError):
         # After any other failure the connection is given up, and the server rolls back.
@@ -162,38 +164,51 @@ async def write(
 
 
 async def _read_conditions(connection: Any, conditions: Conditions) -> None:
-    fetch = connection.fetch
-    if conditions.arrivals:
-        conditions.arrivals.update(await fetch(_ARRIVALS, list(conditions.arrivals)))
-    if conditions.holdings:
-        now = int(conditions.now)
-        services = list(conditions.holdings)
-        conditions.holdings.update(await fetch(_HOLDINGS, services, now // DAY, now))
-    if conditions.held:
-        for serial, service, not_after, active in await fetch(_HELD, list(conditions.held)):
-            conditions.held[serial] = Held(service, not_after, active)
-    if conditions.revoked:
-        for (serial,) in await fetch(_REVOKED, list(conditions.revoked)):
-            conditions.revoked[serial] = True
-    if conditions.tokens:
-        conditions.tokens.update(await fetch(_TOKENS, list(conditions.tokens)))
-    if conditions.remembered:
-        for (key_sha256,) in await fetch(_REMEMBERED, list(conditions.remembered)):
-            conditions.remembered[key_sha256] = True
+    now = int(conditions.now)
+    keys = [
+        list(keys)
+        for keys in (
+            conditions.arrivals,
+            conditions.holdings,
+            conditions.held,
+            conditions.revoked,
+            conditions.tokens,
+            conditions.remembered,
+        )
+    ]
+    if not any(keys):
+        return
+    for kind, text, octets, number, flag in await connection.fetch(_FACTS, *keys, now // DAY, now):
+        if kind == "rate":
+            conditions.arrivals[text] = number
+        elif kind == "service":
+            conditions.holdings[text] = number
+        elif kind == "held":
+            conditions.held[octets] = Held(text, number, flag)
+        elif kind == "revoked":
+            conditions.revoked[octets] = True
+        elif kind == "token":
+            conditions.tokens[octets] = number
+        else:
+            conditions.remembered[octets] = True
 
 
 async def _write_certificates(
-    connection: Any, admitted: Sequence[tuple[Act, bytes]], issuers: Issuers
+    connection: Any,
+    admitted: Sequence[tuple[Act, bytes]],
+    conditions: Conditions,
+    issuers: Issuers,
 ) -> None:
-    leaves = [leaf for _, leaf in admitted]
     certificates = [act.certificate for act, _ in admitted if act.certificate is not None]
-    if not certificates:
-        await connection.execute(_AUDIT, leaves)
-        return
     numbers = await issuers.numbers(connection, {c.issuer for c in certificates})
     found_by = [(name, c.serial) for c in certificates for name in names(c)]
+    moved = sorted(conditions.moved)
+    # Sorted, because their rows are the one thing that batches wait for without a lock above.
+    changes = [(*key, by) for key, by in sorted(conditions.changes.items()) if by]
+    if not admitted and not moved:
+        return
     await connection.execute(
-        _CERTIFICATES,
+        _WRITE,
         [c.serial for c in certificates],
         [numbers[c.issuer] for c in certificates],
         [c.service for c in certificates],
@@ -204,7 +219,12 @@ async def _write_certificates(
         [c.der for c in certificates],
         [name for name, _ in found_by],
         [serial for _, serial in found_by],
-        leaves,
+        [leaf for _, leaf in admitted],
+        moved,
+        [conditions.arrivals[key] for key in moved],
+        [service for service, _, _ in changes],
+        [day for _, day, _ in changes],
+        [by for _, _, by in changes],
     )
 
 
@@ -249,16 +269,6 @@ async def _write_rest(connection: Any, acts: Sequence[Act]) -> None:
     ]
     if remembered:
         await connection.execute(_REMEMBER, *_columns(remembered))
-
-
-async def _write_conditions(connection: Any, conditions: Conditions) -> None:
-    if conditions.moved:
-        keys = sorted(conditions.moved)
-        await connection.execute(_MOVE_RATES, keys, [conditions.arrivals[key] for key in keys])
-    # Sorted, because their rows are the one thing that batches wait for without a lock above.
-    changes = [(*key, by) for key, by in sorted(conditions.changes.items()) if by]
-    if changes:
-        await connection.execute(_CHANGE_HOLDINGS, *_columns(changes))
 
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
