@@ -104,7 +104,7 @@ def parse_private_key(data: bytes, passphrase: bytes | None, origin: str) -> Pri
     try:
         return serialization.load_pem_private_key(data, passphrase if encrypted else None)
     except (ValueError, TypeError) as error:
-        if encrypted and b"BEGIN" in data and "password" in str(error).lower():
+        if encrypted and "password" in str(error):
             raise Error(
                 Kind.CONFIGURATION,
                 f"private key '{origin}' cannot be decrypted with this passphrase",
