@@ -10,7 +10,12 @@ from msgspec import structs
 
 from mintmark.cli.options import Place, print_json
 from mintmark.cli.output import pairs, say
-from mintmark.cli.passphrase import is_given, make_passphrase, read_passphrase
+from mintmark.cli.passphrase import (
+    choose_passphrase,
+    is_given,
+    make_passphrase,
+    read_passphrase,
+)
 from mintmark.model.errors import Error, Kind
 from mintmark.server.directory import Directory, State
 
@@ -21,44 +26,53 @@ def up(place: Place, **options: Any) -> None:
     """Create an authority if there is none, and serve it."""
     directory = Directory(place.directory)
     given = {name: value for name, value in options.items() if value}
-    with directory.lock():
-        directory.recover()
-        created = directory.state() is State.ABSENT
-        if created:
-            passphrase = _create(place, directory, given)
-        elif given:
-            raise Error(
-                Kind.CONFLICT,
-                f"the authority in '{directory.path}' exists, so options cannot shape it",
-                hint=f"leave out --{next(iter(given)).replace('_', '-')}, and edit "
-                f"'{directory.settings_file}'",
-            )
-        else:
-            directory.require_ready()
-            passphrase = read_passphrase(place, directory.passphrase_file)
+    _recover(directory)
+    created = directory.state() is State.ABSENT
+    if created:
+        passphrase = _create(place, directory, given)
+    elif given:
+        raise Error(
+            Kind.CONFLICT,
+            f"the authority in '{directory.path}' exists, so options cannot shape it",
+            hint=f"leave out --{next(iter(given)).replace('_', '-')}, and edit "
+            f"'{directory.settings_file}'",
+        )
+    else:
+        directory.require_ready()
+        passphrase = read_passphrase(place, directory.passphrase_file)
     _run(place, directory, passphrase, created=created)
 
 
 def serve(place: Place, workers: int | None) -> None:
     """Serve an authority."""
     directory = Directory(place.directory)
-    with directory.lock():
-        directory.recover()
+    _recover(directory)
     directory.require_ready()
     passphrase = read_passphrase(place, directory.passphrase_file)
     _run(place, directory, passphrase, workers=workers)
+
+
+def _recover(directory: Directory) -> None:
+    """Finish or undo an interrupted change; a directory without one is not even written to."""
+    if directory.is_changing:
+        with directory.lock():
+            directory.recover()
 
 
 def _create(place: Place, directory: Directory, options: dict[str, Any]) -> bytes:
     """Create an authority and return its passphrase."""
     from mintmark.cli.creating import create, plan_of  # noqa: PLC0415 - only once in a lifetime
 
-    plan = plan_of(directory, options)
-    if is_given(place) or directory.passphrase_file.exists():
-        passphrase = read_passphrase(place, directory.passphrase_file)
-    else:
-        passphrase = make_passphrase(directory.passphrase_file)
-    create(directory, plan, passphrase)
+    with directory.lock():
+        if directory.state() is not State.ABSENT:  # somebody was faster
+            directory.require_ready()
+            return read_passphrase(place, directory.passphrase_file)
+        plan = plan_of(directory, options)
+        if is_given(place) or directory.passphrase_file.exists():
+            passphrase = choose_passphrase(place, directory.passphrase_file)
+        else:
+            passphrase = make_passphrase(directory.passphrase_file)
+        create(directory, plan, passphrase)
     return passphrase
 
 

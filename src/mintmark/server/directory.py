@@ -152,6 +152,11 @@ class Directory:
             return State.READY
         return State.PENDING if self.intermediate.csr.exists() else State.ABSENT
 
+    @property
+    def is_changing(self) -> bool:
+        """Whether somebody changes it now, or was interrupted; `recover` under `lock` tells."""
+        return (self.path / _STAGING).exists()
+
     def require_ready(self) -> None:
         """Refuse unless there is an authority.
 
