@@ -210,3 +210,30 @@ def test_program_on_the_path_is_called_by_its_name(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
 
     assert program() == "mintmark"
+
+
+def test_control_characters_of_others_do_not_reach_the_terminal(run, monkeypatch):
+    from mintmark.cli import configuration
+    from mintmark.cli.output import say
+    from mintmark.model.errors import Error, Kind
+
+    def hostile(place: object, **_: object) -> None:
+        say("CN=\x1b[2Jcleared\x9b31m\u202egnp")
+        raise Error(Kind.MALFORMED, "name '\x1b]0;title\x07'", hint="\rmintmark: done")
+
+    monkeypatch.setattr(configuration, "check", hostile)
+    result = run("config", "check")
+
+    assert not set(result.out + result.err) & set("\x1b\x9b\x07\r\u202e")
+
+
+def test_shell_completion_knows_the_commands():
+    result = subprocess.run(
+        [sys.executable, "-m", "mintmark"],
+        env={"_MINTMARK_COMPLETE": "bash_complete", "COMP_WORDS": "mintmark is", "COMP_CWORD": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert result.stdout == "plain,issue\n"

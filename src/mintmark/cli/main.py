@@ -18,6 +18,7 @@ import click
 from mintmark import __version__
 from mintmark.cli.grammar import COMMANDS
 from mintmark.cli.options import HELP, global_options
+from mintmark.cli.output import visible
 from mintmark.model.errors import Error
 
 
@@ -108,9 +109,9 @@ def report(error: Exception) -> int:
 
 def complain(detail: str, hint: str = "") -> None:
     """Write an error and its hint."""
-    print(f"mintmark: error: {detail}", file=sys.stderr)  # noqa: T201 - the user's terminal
+    click.echo(f"mintmark: error: {visible(detail)}", err=True)
     if hint:
-        print(f"mintmark: hint: {hint}", file=sys.stderr)  # noqa: T201 - the user's terminal
+        click.echo(f"mintmark: hint: {visible(hint)}", err=True)
 
 
 def _usage(error: click.ClickException) -> int:

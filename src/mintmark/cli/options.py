@@ -114,7 +114,7 @@ def global_options() -> list[click.Parameter]:
 
 def print_json(value: object) -> None:
     """Print one JSON document."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(json.dumps(value, indent=2))
 
 
 def _refusal(error: Error) -> dict[str, Any]:

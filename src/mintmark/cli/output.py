@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Final
 
 import click
 
@@ -53,9 +54,25 @@ def colons(fingerprint: str) -> str:
 
 def say(text: str) -> None:
     """Print a line of the answer."""
-    click.echo(text)
+    click.echo(visible(text))
 
 
 def note(text: str) -> None:
     """Print a remark beside the answer, on the standard error stream."""
-    click.echo(f"mintmark: {text}", err=True)
+    click.echo(f"mintmark: {visible(text)}", err=True)
+
+
+def visible(text: str) -> str:
+    """Return text without control characters but newlines.
+
+    Foreign certificates and servers choose some of what is printed; none of it shall move the
+    cursor or color the terminal.
+    """
+    return text.translate(_INVISIBLE)
+
+
+_INVISIBLE: Final = {
+    code: "\N{REPLACEMENT CHARACTER}"
+    for code in (*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+    if chr(code) != "\n"
+}

@@ -73,6 +73,7 @@ def test_durations_are_read_with_their_unit():
         ("[]", "the file is a list"),
         ("storage: {url: 'mysql://x'}", "has to begin with sqlite: or postgresql://"),
         ("storage: {url: 'postgresql://u:secret@h/d'}", "'storage.url' holds a password"),
+        ("storage: {url: 'postgresql://h/d?password=secret'}", "'storage.url' holds a password"),
         ("issuer: {crl_lifetime: 1m}", "is 1m; it has to be a duration from 10m to 30d"),
         ("issuer: {crl_lifetime: 3600}", "'3600' is not a duration"),
         ("issuer: {crl_lifetime: soon}", "write a whole number and one unit"),
