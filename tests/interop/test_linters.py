@@ -7,12 +7,14 @@ every key type, below issuers of every key type.
 import dataclasses
 import subprocess
 import time
+from datetime import UTC, datetime
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp as parser
+from cryptography.x509.verification import PolicyBuilder, Store
 from pkilint import document, loader, pkix
 from pkilint.bin import lint_pkix_signer_signee_cert_chain as chain_linter
 from pkilint.pkix import certificate, crl, extension, name, ocsp
@@ -24,7 +26,15 @@ from mintmark.authority.issuance.crl import CRLContent, issue_crl
 from mintmark.authority.issuance.ocsp import ResponderKey, sign_response
 from mintmark.model.certificate import Reason
 from mintmark.model.keys import ALL_KEY_TYPES, KeyType
-from mintmark.model.profile import BUILT_IN, CLIENT, OCSP_RESPONDER, SERVER, SubjectAttribute
+from mintmark.model.profile import (
+    BUILT_IN,
+    CLIENT,
+    CLIENT_AUTH,
+    OCSP_RESPONDER,
+    SERVER,
+    SERVER_AUTH,
+    SubjectAttribute,
+)
 from mintmark.model.time import HOUR
 from mintmark.wire import crl as crl_encoding
 from mintmark.wire import ocsp as ocsp_encoding
@@ -192,6 +202,22 @@ def test_every_profile_below_every_issuer_is_accepted(accepted, profile, issuer_
     made = hierarchy(issuer_type)
 
     accepted(made, leaf_of(made, profile))
+
+
+@pytest.mark.parametrize("profile", BUILT_IN, ids=lambda each: each.name)
+@key_types("key_type")
+def test_web_verifier_accepts_every_key_type(profile, key_type):
+    """The verifier of `cryptography`; below Ed25519 issuers it accepts nothing, by its policy."""
+    made = hierarchy(KeyType.EC_P384 if key_type is KeyType.ED25519 else key_type)
+    leaf = x509.load_der_x509_certificate(leaf_of(made, profile, key_type).der)
+    root = x509.load_der_x509_certificate(made.root_der)
+    policy = PolicyBuilder().store(Store([root])).time(datetime.fromtimestamp(NOW, UTC))
+    chain = [made.issuing.certificate]
+
+    if SERVER_AUTH in profile.extended_key_usages:
+        policy.build_server_verifier(x509.DNSName(NAMES[0])).verify(leaf, chain)
+    if CLIENT_AUTH in profile.extended_key_usages:
+        policy.build_client_verifier().verify(leaf, chain)
 
 
 def test_leaf_inside_name_constraints_is_accepted(accepted):
