@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import socket
+import ssl
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from tests.cli.conftest import Run
@@ -136,3 +140,69 @@ def test_file_with_something_else_is_an_error(issued):
 
 def test_host_that_does_not_answer_is_an_error(issued):
     assert "no TLS with 127.0.0.1:1: connection refused" in issued("verify", "127.0.0.1:1").err
+
+
+# --- servers -----------------------------------------------------------------------------------
+
+Serve = Callable[..., str]
+
+
+@pytest.fixture
+def serve(issued) -> Iterator[Serve]:
+    """Answer one connection with the certificate of `WEB`, behind a greeting if there is one."""
+    threads: list[Thread] = []
+
+    def start(asked: bytes = b"", greeting: bytes = b"", *, chain: str = "fullchain.pem") -> str:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(WEB / chain, WEB / "privkey.pem")
+        listening = socket.create_server(("127.0.0.1", 0))
+
+        def answer() -> None:
+            with listening, listening.accept()[0] as plain:
+                if asked:
+                    assert plain.recv(len(asked)) == asked
+                    plain.sendall(greeting)
+                if greeting in (b"", b"S"):
+                    with context.wrap_socket(plain, server_side=True) as secure:
+                        secure.recv(1)
+
+        threads.append(Thread(target=answer))
+        threads[-1].start()
+        return f"127.0.0.1:{listening.getsockname()[1]}"
+
+    yield start
+    for thread in threads:
+        thread.join(5)
+
+
+POSTGRESQL = bytes((0, 0, 0, 8, 4, 210, 22, 47))
+
+
+def test_server_is_verified_for_the_name_it_is_called_by(issued, serve):
+    assert wrong(issued, serve(), "--name", str(WEB)) == {}
+    assert set(wrong(issued, serve())) == {"name"}
+
+
+def test_server_that_forgets_its_chain_is_found(issued, serve):
+    found = wrong(issued, serve(chain="cert.pem"), "--name", str(WEB))
+
+    assert set(found) == {"path", "revocation"}
+
+
+def test_revoked_server_is_found(issued, serve):
+    assert issued("revoke", WEB).status == 0
+
+    assert set(wrong(issued, serve(), "--name", str(WEB))) == {"revocation"}
+
+
+def test_postgresql_begins_tls_in_its_own_protocol(issued, serve):
+    target = serve(POSTGRESQL, b"S")
+
+    assert wrong(issued, target, "--starttls", "postgresql", "--name", str(WEB)) == {}
+
+
+def test_postgresql_without_tls_is_an_error(issued, serve):
+    result = issued("verify", serve(POSTGRESQL, b"N"), "--starttls", "postgresql")
+
+    assert result.status == 1
+    assert "does not offer tls" in result.err

@@ -344,7 +344,9 @@ AUDIT: Final = _group(
         help="Prove that the log is whole: every record hashed, every checkpoint's signature "
         "and root, every certificate vouched for. Reads the database itself, with nothing but "
         "the public key of the log.",
-        params=[],
+        params=[
+            _option("--offline", is_flag=True, help="Said for clearness: it never asks a server.")
+        ],
     ),
     Command(
         "auditing:list_records",
