@@ -58,7 +58,8 @@ identifier = some.one_of(
     host.map(lambda name: Identifier(IdentifierType.EMAIL, f"ops@{name}")),
     host.map(lambda name: Identifier(IdentifierType.URI, f"spiffe://{name}/ns/a")),
 )
-text = some.text(some.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=64)
+# The builder counts octets, not characters, up to 64 in a common name.
+text = some.text(some.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=16)
 oid = some.sampled_from(
     (SERVER_AUTH, CLIENT_AUTH, OCSP_SIGNING, "1.3.6.1.4.1.99999.1.2.300", "2.5.29.37.0")
 )
