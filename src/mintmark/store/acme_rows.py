@@ -25,6 +25,8 @@ from mintmark.model.acme import (
 )
 from mintmark.model.identifiers import Identifier, IdentifierType
 from mintmark.model.provisioner import ChallengeType
+from mintmark.model.time import DAY
+from mintmark.store.acme import KEPT_SECONDS
 from mintmark.store.versions import Versioned
 
 _json = msgspec.json.encode
@@ -314,6 +316,28 @@ TABLES: Final[dict[type[Versioned], Table]] = {
         _authorization_row,
     ),
 }
+
+
+# Table, its key, and what has ended at :now.
+ENDED: Final = (
+    ("acme_orders", "place", f"expires_at < :now - {KEPT_SECONDS}"),
+    ("acme_authorizations", "id", f"expires_at < :now - {KEPT_SECONDS}"),
+    ("acme_nonces", "(expires_at, nonce)", "expires_at < :now"),
+    ("acme_pauses", "(account, identifier)", f"paused_at IS NULL AND since < :now - {DAY}"),
+    (
+        "acme_pauses",
+        "(account, identifier)",
+        """paused_at < :now
+        AND account NOT IN (SELECT id FROM acme_accounts WHERE status = 'valid')""",
+    ),
+    ("acme_renewal_windows", "serial", "expires_at < :now"),
+    ("acme_external_keys", "id", f"account IS NULL AND revoked_at < :now - {KEPT_SECONDS}"),
+)
+TIDY_ROWS: Final = 500
+"""How many rows of a table one transaction deletes, so that others wait a moment at most."""
+WINDOWS_AT_ONCE: Final = 1000
+"""How many renewal windows one transaction sets."""
+PAUSE: Final = "SELECT account, identifier, failures, since, paused_at FROM acme_pauses"
 
 
 def texts(change: Change) -> list[str]:

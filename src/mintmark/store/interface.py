@@ -92,11 +92,11 @@ class CertificateStatus:
 
 @dataclass(slots=True)
 class Statistics:
-    """What one store has written since it was made; other processes' work is not in it.
+    """What acts and used nonces have cost one store; other processes' work is not in it.
 
     Args:
-        commits: transactions waited for until they were on the disk.
-        unwaited: transactions of used nonces, which wait for no disk.
+        commits: transactions of acts, waited for until they were on the disk.
+        unwaited: transactions of nonces, which wait for no disk.
         rows: rows inserted, replaced or deleted in either.
     """
 

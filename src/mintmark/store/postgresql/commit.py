@@ -17,6 +17,7 @@ from mintmark.model.act import Act
 from mintmark.model.errors import Error, Kind
 from mintmark.model.time import DAY
 from mintmark.store.conditions import Conditions, Held
+from mintmark.store.postgresql.acme import read_versions, write_changes
 from mintmark.store.rows import metadata_text, names, token_row
 from mintmark.wire.crl import entry
 
@@ -124,6 +125,7 @@ def begin(conditions: Conditions) -> str:
     keys += [f"certificate {serial.hex()}" for serial in conditions.held]
     keys += [f"token {sha256.hex()}" for sha256 in conditions.tokens]
     keys += [f"request {key_sha256.hex()}" for key_sha256 in conditions.remembered]
+    keys += [f"account {name} {key.hex()}" for name, key in conditions.versions.owners]
     locks = sorted({zlib.crc32(key.encode()) & _LOCK_MASK for key in keys})
     statements = "BEGIN; SELECT pg_current_xact_id();"
     if locks:
@@ -137,11 +139,12 @@ def begin(conditions: Conditions) -> str:
 
 async def write(
     connection: Any, batch: Sequence[tuple[Act, bytes]], issuers: Issuers, now: float
-) -> list[Error | None]:
-    """Commit a batch of acts with their leaves; return each act's refusal or None.
+) -> tuple[list[Error | None], int]:
+    """Commit a batch of acts with their leaves; return each act's refusal or None, and the rows.
 
     Raises:
-        Error: INTERNAL when an act names an issuer that is not there.
+        Error: INTERNAL when an act names an issuer that is not there, CONFLICT when the first
+            version of an ACME object exists.
         asyncpg.PostgresError: nothing of the batch is stored.
     """
     conditions = Conditions((act for act, _ in batch), now)
@@ -151,16 +154,17 @@ async def write(
         refusals = [conditions.admit(act) for act, _ in batch]
         admitted = [pair for pair, refusal in zip(batch, refusals, strict=True) if not refusal]
         acts = [act for act, _ in admitted]
-        await _write_revocations(connection, acts, issuers)
-        await _write_rest(connection, acts)
-        await _write_certificates(connection, admitted, conditions, issuers)
+        rows = await write_changes(connection, conditions.versions)
+        rows += await _write_revocations(connection, acts, issuers)
+        rows += await _write_rest(connection, acts)
+        rows += await _write_certificates(connection, admitted, conditions, issuers)
         await connection.execute("COMMIT")
     except (Error, asyncpg.PostgresError, ValueError):
         # After any other failure the connection is given up, and the server rolls back.
         if connection.is_in_transaction():
             await connection.execute("ROLLBACK")
         raise
-    return refusals
+    return refusals, rows
 
 
 async def _read_conditions(connection: Any, conditions: Conditions) -> None:
@@ -176,9 +180,13 @@ async def _read_conditions(connection: Any, conditions: Conditions) -> None:
             conditions.remembered,
         )
     ]
-    if not any(keys):
-        return
-    for kind, text, octets, number, flag in await connection.fetch(_FACTS, *keys, now // DAY, now):
+    if any(keys):
+        await _read_facts(connection, conditions, [*keys, now // DAY, now])
+    await read_versions(connection, conditions.versions)
+
+
+async def _read_facts(connection: Any, conditions: Conditions, asked: Sequence[Any]) -> None:
+    for kind, text, octets, number, flag in await connection.fetch(_FACTS, *asked):
         if kind == "rate":
             conditions.arrivals[text] = number
         elif kind == "service":
@@ -198,15 +206,17 @@ async def _write_certificates(
     admitted: Sequence[tuple[Act, bytes]],
     conditions: Conditions,
     issuers: Issuers,
-) -> None:
+) -> int:
     certificates = [act.certificate for act, _ in admitted if act.certificate is not None]
     numbers = await issuers.numbers(connection, {c.issuer for c in certificates})
     found_by = [(name, c.serial) for c in certificates for name in names(c)]
     moved = sorted(conditions.moved)
     # Sorted, because their rows are the one thing that batches wait for without a lock above.
     changes = [(*key, by) for key, by in sorted(conditions.changes.items()) if by]
-    if not admitted and not moved:
-        return
+    leaves = [leaf for _, leaf in admitted if leaf]
+    rows = len(certificates) + len(found_by) + len(leaves) + len(moved) + len(changes)
+    if not rows:
+        return 0
     await connection.execute(
         _WRITE,
         [c.serial for c in certificates],
@@ -219,19 +229,20 @@ async def _write_certificates(
         [c.der for c in certificates],
         [name for name, _ in found_by],
         [serial for _, serial in found_by],
-        [leaf for _, leaf in admitted],
+        leaves,
         moved,
         [conditions.arrivals[key] for key in moved],
         [service for service, _, _ in changes],
         [day for _, day, _ in changes],
         [by for _, _, by in changes],
     )
+    return rows
 
 
-async def _write_revocations(connection: Any, acts: Sequence[Act], issuers: Issuers) -> None:
+async def _write_revocations(connection: Any, acts: Sequence[Act], issuers: Issuers) -> int:
     revocations = [revocation for act in acts for revocation in act.revocations]
     if not revocations:
-        return
+        return 0
     numbers = await issuers.numbers(connection, {r.issuer for r in revocations})
     rows = [
         (
@@ -245,9 +256,10 @@ async def _write_revocations(connection: Any, acts: Sequence[Act], issuers: Issu
         for r in revocations
     ]
     await connection.execute(_REVOCATIONS, *_columns(rows))
+    return len(rows)
 
 
-async def _write_rest(connection: Any, acts: Sequence[Act]) -> None:
+async def _write_rest(connection: Any, acts: Sequence[Act]) -> int:
     blocked = [act.blocked_key for act in acts if act.blocked_key is not None]
     if blocked:
         await connection.execute(_BLOCKED, sorted(blocked))
@@ -269,6 +281,7 @@ async def _write_rest(connection: Any, acts: Sequence[Act]) -> None:
     ]
     if remembered:
         await connection.execute(_REMEMBER, *_columns(remembered))
+    return len(blocked) + len(tokens) + len(burned) + len(remembered)
 
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:

@@ -10,12 +10,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Generic, TypeVar
 
+from mintmark.model.certificate import Reason, Revocation
 from mintmark.store.postgresql.connection import Lanes, explain
 
+K = TypeVar("K", str, bytes)
 V = TypeVar("V")
 _KEYS: Final = 1000
 
-FATES: Final = """
+_FATES: Final = """
 SELECT s.serial, ci.issuer, ri.issuer, r.revoked_at, r.reason, r.not_after
 FROM unnest($1::bytea[]) AS s(serial)
 LEFT JOIN certificates c ON c.serial = s.serial
@@ -23,10 +25,14 @@ LEFT JOIN issuers ci ON ci.id = c.issuer
 LEFT JOIN revocations r ON r.serial = s.serial
 LEFT JOIN issuers ri ON ri.id = r.issuer
 """
-BLOCKED: Final = "SELECT spki_sha256 FROM blocked_keys WHERE spki_sha256 = ANY($1)"
+_BLOCKED: Final = "SELECT spki_sha256 FROM blocked_keys WHERE spki_sha256 = ANY($1)"
 
 
-class Lookup(Generic[V]):
+Fate = tuple[str | None, Revocation | None]
+"""Issuer of the certificate, None when it is not ours; its revocation."""
+
+
+class Lookup(Generic[K, V]):
     """Answers by key, many at once.
 
     Args:
@@ -35,14 +41,14 @@ class Lookup(Generic[V]):
     """
 
     def __init__(
-        self, lanes: Lanes, fetch: Callable[[Any, list[bytes]], Awaitable[Mapping[bytes, V]]]
+        self, lanes: Lanes, fetch: Callable[[Any, list[K]], Awaitable[Mapping[K, V]]]
     ) -> None:
         self._lanes = lanes
-        self._fetch = fetch
+        self._fetch: Callable[[Any, list[K]], Awaitable[Mapping[K, V]]] = fetch
         self._loop = asyncio.get_running_loop()
-        self._asked: dict[bytes, list[asyncio.Future[V | None]]] = {}
+        self._asked: dict[K, list[asyncio.Future[V | None]]] = {}
 
-    def get(self, key: bytes) -> asyncio.Future[V | None]:
+    def get(self, key: K) -> asyncio.Future[V | None]:
         """Return a future of the answer, None when there is none."""
         future: asyncio.Future[V | None] = self._loop.create_future()
         if not self._asked:
@@ -76,8 +82,25 @@ class Lookup(Generic[V]):
             raise
 
 
-def _fail(asked: Mapping[bytes, list[asyncio.Future[Any]]], error: BaseException) -> None:
+def _fail(asked: Mapping[Any, list[asyncio.Future[Any]]], error: BaseException) -> None:
     for futures in asked.values():
         for future in futures:
             if not future.done():
                 future.set_exception(explain(error) if isinstance(error, Exception) else error)
+
+
+async def find_fates(connection: Any, serials: list[bytes]) -> Mapping[bytes, Fate]:
+    """Return who issued serials, and their revocations."""
+    found: dict[bytes, Fate] = {}
+    for row in await connection.fetch(_FATES, serials):
+        serial, issuer, revoked_by, revoked_at, reason, not_after = row
+        revocation = None
+        if revoked_at is not None:
+            revocation = Revocation(serial, revoked_by, revoked_at, Reason(reason), not_after)
+        found[serial] = (issuer, revocation)
+    return found
+
+
+async def find_blocked(connection: Any, keys: list[bytes]) -> Mapping[bytes, bool]:
+    """Return which keys are blocked."""
+    return {row[0]: True for row in await connection.fetch(_BLOCKED, keys)}

@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import asyncpg
 
 from mintmark.model.act import Act, IdempotentAnswer, Token
 from mintmark.model.audit import Checkpoint, StoredAudit
-from mintmark.model.certificate import Reason, Revocation, Status, StoredCertificate
+from mintmark.model.certificate import Revocation, Status, StoredCertificate
 from mintmark.model.issuer import Issuer
-from mintmark.model.time import Clock
 from mintmark.store import leaf as leaves
 from mintmark.store import rows
 from mintmark.store.consistency import unrecorded
 from mintmark.store.interface import CertificateFilter, CertificateStatus, StoredCRL
 from mintmark.store.postgresql import audit, check, listing, publication
-from mintmark.store.postgresql.connection import Address, Lanes, explain, unavailable
-from mintmark.store.postgresql.lookup import BLOCKED, FATES, Lookup
-from mintmark.store.postgresql.writer import WRITERS, Writer
+from mintmark.store.postgresql.acme_store import PostgreSQLACME
+from mintmark.store.postgresql.connection import explain
 
-T = TypeVar("T")
-
-READERS: Final = 2
 _PAGE: Final = 1000
 _CRL_ROWS: Final = 20_000
 
-Fate = tuple[str | None, Revocation | None]
-"""Issuer of the certificate, None when it is not ours; its revocation."""
 
-
-class PostgreSQLStore:
+class PostgreSQLStore(PostgreSQLACME):
     """What the CA remembers, in one PostgreSQL database.
 
     Args:
@@ -41,31 +33,6 @@ class PostgreSQLStore:
         clock: Unix seconds, for rate limits.
         password: beside the URL, so that it need not be in it.
     """
-
-    def __init__(self, dsn: str, clock: Clock, *, password: str | None = None) -> None:
-        self._address = Address(dsn, password)
-        self._clock = clock
-        self._parts: _Parts | None = None
-
-    async def open(self) -> None:
-        """Connect and check the schema version."""
-        connection = await self._address.connect()
-        try:
-            await check.require_schema(connection)
-        finally:
-            await connection.close()
-        self._parts = _Parts(self._address, self._clock)
-
-    async def close(self) -> None:
-        """Finish pending commits and disconnect."""
-        parts, self._parts = self._parts, None
-        if parts is not None:
-            await parts.writer.close()
-            await parts.reading.close()
-
-    async def migrate(self) -> list[str]:
-        """Bring the schema up to date; return the names of the migrations applied."""
-        return await self._long(lambda c: check.migrate(c, self._clock))
 
     async def check(self) -> list[str]:
         """Return what is wrong with the database, as sentences."""
@@ -75,7 +42,8 @@ class PostgreSQLStore:
     async def commit(self, act: Act) -> None:
         """Make the act durable."""
         rows.refuse_unstorable(act)
-        await self._open_parts().writer.put(act, leaves.encode(act))
+        leaf = leaves.encode(act) if act.audit is not None else b""
+        await self._open_parts().writer.put(act, leaf)
 
     async def certificate(self, serial: bytes) -> StoredCertificate | None:
         """Return one certificate by serial."""
@@ -205,7 +173,7 @@ class PostgreSQLStore:
 
     async def tidy(self, now: int) -> int:
         """Delete what has expired; return how many rows."""
-        return await self._write(lambda c: check.tidy(c, now))
+        return await self._write(lambda c: check.tidy(c, now)) + await self._tidy_acme(now)
 
     async def all_audit(self) -> AsyncIterator[StoredAudit]:
         """Yield every audit record by id."""
@@ -224,56 +192,6 @@ class PostgreSQLStore:
     async def count(self) -> dict[str, int]:
         """Return how many certificates, revocations, audit records and tokens there are."""
         return await self._read(check.count)
-
-    def _open_parts(self) -> _Parts:
-        if self._parts is None:
-            raise unavailable("it is not open")
-        return self._parts
-
-    def _read(self, work: Callable[[Any], Awaitable[T]]) -> asyncio.Future[T]:
-        return self._open_parts().reading.submit(work)
-
-    def _write(self, work: Callable[[Any], Awaitable[T]]) -> asyncio.Future[T]:
-        return self._open_parts().writing.submit(work)
-
-    async def _long(self, work: Callable[[Any], Awaitable[T]]) -> T:
-        """Do long work on a connection of its own, in a task of its own."""
-        return await asyncio.get_running_loop().create_task(self._on_own_connection(work))
-
-    async def _on_own_connection(self, work: Callable[[Any], Awaitable[T]]) -> T:
-        connection = await self._address.connect(long=True)
-        try:
-            return await work(connection)
-        except Exception as error:
-            raise explain(error) from error
-        finally:
-            await connection.close()
-
-
-class _Parts:
-    """What an open store works with."""
-
-    def __init__(self, address: Address, clock: Clock) -> None:
-        self.reading = Lanes(address, READERS)
-        self.writing = Lanes(address, WRITERS)
-        self.writer = Writer(self.writing, clock)
-        self.fates = Lookup(self.reading, _fates)
-        self.blocked = Lookup(self.reading, _blocked)
-
-
-async def _fates(connection: Any, serials: list[bytes]) -> Mapping[bytes, Fate]:
-    found: dict[bytes, Fate] = {}
-    for row in await connection.fetch(FATES, serials):
-        serial, issuer, revoked_by, revoked_at, reason, not_after = row
-        revocation = None
-        if revoked_at is not None:
-            revocation = Revocation(serial, revoked_by, revoked_at, Reason(reason), not_after)
-        found[serial] = (issuer, revocation)
-    return found
-
-
-async def _blocked(connection: Any, keys: list[bytes]) -> Mapping[bytes, bool]:
-    return {row[0]: True for row in await connection.fetch(BLOCKED, keys)}
 
 
 async def _entries(connection: Any, issuer: str, not_after_from: int, after: bytes) -> list[Any]:

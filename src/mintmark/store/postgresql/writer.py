@@ -9,6 +9,7 @@ from typing import Any, Final
 from mintmark.model.act import Act
 from mintmark.model.errors import Kind
 from mintmark.model.time import Clock
+from mintmark.store.interface import Statistics
 from mintmark.store.postgresql.commit import Issuers, write
 from mintmark.store.postgresql.connection import Lanes, explain
 
@@ -30,11 +31,13 @@ class Writer:
     Args:
         lanes: connections to write through.
         clock: Unix seconds.
+        statistics: where it counts what it writes.
     """
 
-    def __init__(self, lanes: Lanes, clock: Clock) -> None:
+    def __init__(self, lanes: Lanes, clock: Clock, statistics: Statistics) -> None:
         self._lanes = lanes
         self._clock = clock
+        self._statistics = statistics
         self._loop = asyncio.get_running_loop()
         self._issuers = Issuers()
         self._queue: list[_Waiting] = []
@@ -86,7 +89,7 @@ class Writer:
         """Commit acts together; if the database refuses them, each by itself."""
         acts = [(waiting.act, waiting.leaf) for waiting in batch]
         try:
-            refusals = await write(connection, acts, self._issuers, self._clock())
+            refusals, rows = await write(connection, acts, self._issuers, self._clock())
         except Exception as error:
             explanation = explain(error)
             if explanation.kind is Kind.UNAVAILABLE:
@@ -97,6 +100,8 @@ class Writer:
             for waiting in batch:
                 await self._commit(connection, [waiting])
             return
+        self._statistics.commits += 1
+        self._statistics.rows += rows
         for waiting, refusal in zip(batch, refusals, strict=True):
             if refusal is not None:
                 _fail(waiting, refusal)

@@ -9,13 +9,9 @@ import apsw
 
 from mintmark.model.acme import RenewalWindow
 from mintmark.model.time import DAY
-from mintmark.store.acme import KEPT_SECONDS
-from mintmark.store.acme_rows import TABLES, Table, pause_row, window_row
+from mintmark.store.acme_rows import ENDED, TABLES, TIDY_ROWS, Table, pause_row, window_row
 from mintmark.store.sqlite.connection import transaction
 from mintmark.store.versions import KINDS, Versioned, Versions, overtaken
-
-TIDY_ROWS: Final = 500
-"""How many rows of a table one transaction deletes, so that others wait a moment at most."""
 
 _VERSION: Final = {
     kind: f"SELECT version FROM {TABLES[kind].name} WHERE id = ?"  # noqa: S608 - ours
@@ -55,21 +51,6 @@ SELECT ?1, ?2, ?3, ?4, not_after FROM certificates WHERE serial = ?1
 ON CONFLICT (serial) DO UPDATE SET opens_at = excluded.opens_at, closes_at = excluded.closes_at,
 explanation_url = excluded.explanation_url
 """
-# Table, key, condition on :now.
-_ENDED: Final = (
-    ("acme_orders", "place", f"expires_at < :now - {KEPT_SECONDS}"),
-    ("acme_authorizations", "rowid", f"expires_at < :now - {KEPT_SECONDS}"),
-    ("acme_nonces", "(expires_at, nonce)", "expires_at < :now"),
-    ("acme_pauses", "(account, identifier)", f"paused_at IS NULL AND since < :now - {DAY}"),
-    (
-        "acme_pauses",
-        "(account, identifier)",
-        """paused_at IS NOT NULL
-        AND account NOT IN (SELECT id FROM acme_accounts WHERE status = 'valid')""",
-    ),
-    ("acme_renewal_windows", "serial", "expires_at < :now"),
-    ("acme_external_keys", "id", f"account IS NULL AND revoked_at < :now - {KEPT_SECONDS}"),
-)
 
 
 def read_versions(connection: apsw.Connection, versions: Versions) -> None:
@@ -154,7 +135,7 @@ def set_renewal_windows(connection: apsw.Connection, windows: Sequence[RenewalWi
 def tidy(connection: apsw.Connection, now: int) -> int:
     """Delete some of what has ended; return how many rows, 0 when nothing is left to delete."""
     deleted = 0
-    for table, key, condition in _ENDED:
+    for table, key, condition in ENDED:
         connection.execute(
             f"DELETE FROM {table} WHERE {key} IN"  # noqa: S608 - ours
             f" (SELECT {key.strip('()')} FROM {table} WHERE {condition} LIMIT {TIDY_ROWS})",

@@ -16,7 +16,7 @@ from mintmark.model.acme import (
 )
 from mintmark.model.identifiers import Identifier
 from mintmark.store import acme_rows
-from mintmark.store.acme_rows import TABLES, findable
+from mintmark.store.acme_rows import PAUSE, TABLES, WINDOWS_AT_ONCE, findable
 from mintmark.store.sqlite import acme
 from mintmark.store.sqlite.access import Access
 
@@ -24,7 +24,6 @@ _ACCOUNT: Final = TABLES[Account].select
 _ORDER: Final = TABLES[Order].select
 _AUTHORIZATION: Final = TABLES[Authorization].select
 _EXTERNAL_KEY: Final = TABLES[ExternalKey].select
-_PAUSE: Final = "SELECT account, identifier, failures, since, paused_at FROM acme_pauses"
 
 # ?1 account, ?2 `after` or NULL, ?3 now, ?4 limit
 _ORDERS: Final = f"""
@@ -44,10 +43,9 @@ _DUE: Final = f"""
 {_AUTHORIZATION} WHERE next_attempt <= ?1 AND expires_at >= ?1 ORDER BY next_attempt LIMIT ?2
 """
 _PAUSED: Final = f"""
-{_PAUSE} WHERE paused_at IS NOT NULL AND (account, identifier) > (?, ?)
+{PAUSE} WHERE paused_at IS NOT NULL AND (account, identifier) > (?, ?)
 ORDER BY account, identifier LIMIT ?
 """
-_WINDOWS_AT_ONCE: Final = 1000
 
 
 class SQLiteACME(Access):
@@ -134,7 +132,7 @@ class SQLiteACME(Access):
     async def pauses(self, account: str, identifiers: Sequence[str]) -> list[Pause]:
         """Return what is known of failures of these pairs."""
         asked = [(account, identifier) for identifier in identifiers]
-        found = self._rows(f"{_PAUSE} WHERE account = ? AND identifier = ?", asked)
+        found = self._rows(f"{PAUSE} WHERE account = ? AND identifier = ?", asked)
         return [acme_rows.pause(row) for row in found]
 
     async def paused(self, *, after: tuple[str, str] | None, limit: int) -> list[Pause]:
@@ -162,8 +160,8 @@ class SQLiteACME(Access):
 
     async def set_renewal_windows(self, windows: Sequence[RenewalWindow]) -> None:
         """Set windows, replacing earlier ones; unknown serials are passed over."""
-        for start in range(0, len(windows), _WINDOWS_AT_ONCE):
-            some = windows[start : start + _WINDOWS_AT_ONCE]
+        for start in range(0, len(windows), WINDOWS_AT_ONCE):
+            some = windows[start : start + WINDOWS_AT_ONCE]
             await self._work(partial(acme.set_renewal_windows, windows=some))
 
     async def _tidy_acme(self, now: int) -> int:

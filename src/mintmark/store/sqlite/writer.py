@@ -199,7 +199,7 @@ class Writer:
 
     def _work(self, waiting: Waiting, work: Callable[[apsw.Connection], Any]) -> None:
         try:
-            waiting.result = self._attempt(work)
+            waiting.result = self._handle.attempt(work, writing=True)
         except Exception as error:  # noqa: BLE001 - handed to who waits
             waiting.failure = error
 
