@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.interop import pages
+from tests.interop import cluster, pages
 from tests.interop.authority import Authority, Files
 from tests.interop.programs import (
     Account,
@@ -18,7 +18,6 @@ from tests.interop.programs import (
     free_port,
     program,
     run,
-    running,
     until,
 )
 from tests.interop.tls import served_serial
@@ -77,38 +76,23 @@ def reload(daemon: Daemon) -> None:
 
 def start(sandbox: pages.Sandbox, nobody: Account) -> AbstractContextManager[Daemon]:
     """Return a context in which PostgreSQL runs with the page's configuration."""
-    data = sandbox.root / "data"
-    data.mkdir()
-    nobody.owns(data)
-    done = run(
-        program("initdb"), "--pgdata", data, "--username", "postgres", "--auth", "trust",
-        "--no-sync", "--no-instructions", cwd="/", **nobody.popen,
-    )  # fmt: skip
-    done.succeeded()
-    hba = sandbox.path(ACCESS)
-    with (data / "postgresql.conf").open("a") as settings:
-        settings.write(
-            f"port = {sandbox.words['5432']}\nfsync = off\n"
-            f"unix_socket_directories = '{data}'\nhba_file = '{hba}'\n"
-            f"include = '{sandbox.path(SETTINGS)}'\n"
-        )
-    daemon = Daemon(
-        (program("postgres"), "-D", str(data)),
-        sandbox.root / "postgresql.log",
-        {"cwd": "/", **nobody.popen},
+    settings = (
+        f"port = {sandbox.words['5432']}\nhba_file = '{sandbox.path(ACCESS)}'\n"
+        f"include = '{sandbox.path(SETTINGS)}'\n"
     )
-    return running(daemon, lambda: "ready to accept connections" in daemon.said())
+    return cluster.postgresql(sandbox.root, nobody, settings)
 
 
 def words(authority: Authority, nobody: Account, root: Path) -> dict[str, str]:
     """Return what the page's words mean in a test; the superuser's local account is not there."""
+    port = str(free_port())
     return {
         "http://pki.example.internal:8080": authority.http,
         "-o postgres -g postgres": f"-o {nobody.user} -g {nobody.group}",
         "local    all       postgres                peer": "local all postgres trust",
-        "sudo -u postgres psql": f"env -u PGHOSTADDR psql -h {root}/data -p 5432 -U postgres",
+        "sudo -u postgres psql": cluster.as_superuser(root, port),
         f"-connect {NAME}": "-connect 127.0.0.1",
-        "5432": str(free_port()),
+        "5432": port,
     }
 
 
@@ -137,9 +121,9 @@ def test_the_postgresql_page_works_as_it_is_written(
 ):
     program("initdb")
     root = place / "postgresql-page"
-    port = words(authority, nobody, root)
-    variables = {**authority.here(), "PGHOSTADDR": "127.0.0.1", "PGPORT": port["5432"]}
-    sandbox = pages.Sandbox(root, port, variables=variables)
+    here = words(authority, nobody, root)
+    variables = {**authority.here(), "PGHOSTADDR": "127.0.0.1", "PGPORT": here["5432"]}
+    sandbox = pages.Sandbox(root, here, variables=variables)
     pages.Systemd(sandbox, {"postgresql": (lambda: start(sandbox, nobody), reload)}).follow(PAGE)
 
 
