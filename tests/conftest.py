@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
-from tests.postgresql import cluster
+from hypothesis import HealthCheck, settings
 
 from mintmark.store.postgresql import PostgreSQLStore
 from mintmark.store.sqlite import SQLiteStore
+from tests.postgresql import cluster
+
+# A busy machine is slow, not wrong; how long examples take is not what they are about.
+settings.register_profile("mintmark", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("mintmark")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Make a skip a failure where none is allowed: MINTMARK_NO_SKIP=1."""
+    report = yield
+    if report.skipped and os.environ.get("MINTMARK_NO_SKIP") == "1":
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} may not be skipped here: {reason}"
+    return report
 
 
 class SetClock:

@@ -9,11 +9,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from tests.cli.conftest import PASSPHRASE
 
 from mintmark.model.time import DAY, YEAR
 from mintmark.server import ceremony, local
 from mintmark.server.directory import Directory, State
+from tests.cli.conftest import PASSPHRASE
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+
 from tests.cli.conftest import Run, run_command
 
 WEB = "web.example.internal"

@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from tests import pki
 
 from mintmark.authority.issuance.hierarchy import Constraints
 from mintmark.authority.issuance.shape import Pointers
@@ -26,6 +25,7 @@ from mintmark.cli.verification import Finding, Subject
 from mintmark.model.keys import KeyType
 from mintmark.model.profile import CLIENT, PEER, SERVER
 from mintmark.model.time import DAY
+from tests import pki
 
 NOW = pki.NOW
 WEB = "web.example.internal"

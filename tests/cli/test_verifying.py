@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+
 from tests.cli.conftest import Run
 
 WEB = Path("web.example.internal")

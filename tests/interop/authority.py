@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+
 from tests.interop.programs import (
     Daemon,
     Result,

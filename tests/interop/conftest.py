@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.interop.authority import Authority, Files
 from tests.interop.programs import Account, account
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
 from tests.interop.programs import Daemon, Result, environment, run
 
 # How a server of a page is started, and how it is told to read its files again.
@@ -120,9 +121,9 @@ class Sandbox:
         return text
 
     def path(self, name: str) -> Path:
-        """Return where a file of the page is."""
-        text = self.here(name)
-        return Path(text) if text.startswith("/") else self.home / text
+        """Return where a file of the page is; `HOST:FILE` is one on another host."""
+        host, _, text = self.here(name).rpartition(":")
+        return self.host(host) / text
 
     def write(self, name: str, text: str) -> Path:
         """Write a file of the page."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from tests.interop import pages
 from tests.interop.authority import Authority, Files
 from tests.interop.programs import (

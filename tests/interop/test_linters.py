@@ -19,8 +19,6 @@ from pkilint import document, loader, pkix
 from pkilint.bin import lint_pkix_signer_signee_cert_chain as chain_linter
 from pkilint.pkix import certificate, crl, extension, name, ocsp
 from pkilint.validation import ValidationFindingSeverity
-from tests import pki
-from tests.interop.programs import environment, program
 
 from mintmark.authority.issuance.crl import CRLContent, issue_crl
 from mintmark.authority.issuance.ocsp import ResponderKey, sign_response
@@ -39,6 +37,8 @@ from mintmark.model.time import HOUR
 from mintmark.wire import crl as crl_encoding
 from mintmark.wire import ocsp as ocsp_encoding
 from mintmark.wire import pem
+from tests import pki
+from tests.interop.programs import environment, program
 
 # Verifiers look at the clock on the wall.
 NOW = int(time.time())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from tests.interop import cluster, pages
 from tests.interop.authority import MINTMARK, Authority, Files
 from tests.interop.programs import (

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
 from tests.interop import pages
 from tests.interop.authority import MINTMARK, Authority, Files
 from tests.interop.programs import (

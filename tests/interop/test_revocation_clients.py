@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+
 from tests.interop.authority import Authority, Files
 from tests.interop.programs import Result, program, run, until
 

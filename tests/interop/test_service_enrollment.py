@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.interop import pages
 from tests.interop.authority import Authority, Files
 from tests.interop.programs import Daemon, Result, program, run, until

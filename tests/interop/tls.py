@@ -7,6 +7,7 @@ import ssl
 from pathlib import Path
 
 from cryptography import x509
+
 from tests.interop.authority import Files
 
 _SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"  # PostgreSQL's protocol, before TLS

@@ -8,7 +8,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as some
-from tests import pki
 
 from mintmark.authority.issuance.builder import general_name
 from mintmark.authority.issuance.constraints import NameConstraints
@@ -17,6 +16,7 @@ from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier, IdentifierType
 from mintmark.model.keys import KeyType
 from mintmark.wire import pem
+from tests import pki
 
 DNS, IP = x509.DNSName, x509.IPAddress
 EMAIL, URI = x509.RFC822Name, x509.UniformResourceIdentifier

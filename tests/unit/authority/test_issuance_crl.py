@@ -4,7 +4,6 @@ import dataclasses
 
 import pytest
 from cryptography import x509
-from tests import pki
 
 from mintmark.authority.issuance import crl as crl_module
 from mintmark.authority.issuance.crl import MAX_NUMBER, CRLContent, draft_crl, issue_crl
@@ -13,6 +12,7 @@ from mintmark.model.errors import Error, Kind
 from mintmark.model.keys import KeyType
 from mintmark.model.time import DAY
 from mintmark.wire import crl
+from tests import pki
 
 CONTENT = CRLContent(7, pki.NOW, pki.NOW + DAY, previous=6)
 

@@ -3,7 +3,6 @@
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from tests import pki
 
 from mintmark.authority.issuance.hierarchy import (
     BACKDATE,
@@ -21,6 +20,7 @@ from mintmark.model.keys import KeyType
 from mintmark.model.profile import CLIENT, CLIENT_AUTH, SERVER
 from mintmark.model.time import DAY, YEAR
 from mintmark.wire.csr import parse_csr, subject_key
+from tests import pki
 
 KEY_TYPES = (KeyType.EC_P256, KeyType.EC_P384, KeyType.ED25519, KeyType.RSA_2048)
 

@@ -6,7 +6,6 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp as parser
-from tests import pki
 
 from mintmark.authority.issuance import ocsp as ocsp_module
 from mintmark.authority.issuance.ocsp import ResponderKey, draft_response, sign_response
@@ -16,6 +15,7 @@ from mintmark.model.keys import KeyType
 from mintmark.model.profile import OCSP_RESPONDER
 from mintmark.model.time import DAY, HOUR
 from mintmark.wire import ocsp
+from tests import pki
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from tests import pki
 
 from mintmark.authority.issuance.lints import LINTS
 from mintmark.model.identifiers import IdentifierType
 from mintmark.model.profile import BUILT_IN, OCSP_RESPONDER
 from mintmark.model.time import duration
+from tests import pki
 
 PAGES = Path(__file__).parents[3] / "docs" / "reference"
 

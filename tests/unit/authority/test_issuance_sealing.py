@@ -8,7 +8,6 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests import pki
 
 import mintmark
 from mintmark.authority.issuance import leaf as leaf_module
@@ -20,6 +19,7 @@ from mintmark.authority.signer.draft import Draft
 from mintmark.model.certificate import Certificate
 from mintmark.model.errors import Error, Kind
 from mintmark.model.keys import KeyType
+from tests import pki
 
 SOURCES = Path(mintmark.__file__).parent
 

@@ -9,7 +9,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as some
-from tests import pki
 
 from mintmark.authority.issuance.builder import leaf_builder
 from mintmark.authority.issuance.issuing import IssuingKey
@@ -26,6 +25,7 @@ from mintmark.model.profile import (
     Profile,
     SubjectAttribute,
 )
+from tests import pki
 
 QUICK = (KeyType.EC_P256, KeyType.EC_P384, KeyType.ED25519, KeyType.RSA_2048)
 LATEST = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp())

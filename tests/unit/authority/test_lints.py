@@ -6,7 +6,6 @@ import os
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from tests import pki
 
 from mintmark.authority.issuance.issuing import IssuingKey
 from mintmark.authority.issuance.lints import CERTIFICATE_LINTS, LINTS, lint
@@ -26,6 +25,7 @@ from mintmark.model.profile import (
     SubjectAttribute,
 )
 from mintmark.wire import der
+from tests import pki
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, padding, rsa
-from tests import pki
 
 from mintmark.authority.signer.draft import Draft
 from mintmark.authority.signer.file import FileSigner, generate, load
@@ -17,6 +16,7 @@ from mintmark.authority.signer.pkcs8 import encrypted_pkcs8, parse_private_key, 
 from mintmark.model.errors import Error, Kind
 from mintmark.model.keys import KeyType
 from mintmark.wire import pem
+from tests import pki
 
 QUICK = (KeyType.EC_P256, KeyType.EC_P384, KeyType.ED25519, KeyType.RSA_2048)
 

@@ -8,7 +8,6 @@ import time
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from tests import pki
 
 from mintmark.authority.policy import keys
 from mintmark.authority.policy.keys import check_key
@@ -16,6 +15,7 @@ from mintmark.model.errors import Error, Kind
 from mintmark.model.keys import ALL_KEY_TYPES, KeyType
 from mintmark.model.request import SubjectKey
 from mintmark.wire.csr import subject_key
+from tests import pki
 
 RANDOM = random.Random(20_17)
 

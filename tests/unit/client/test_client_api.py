@@ -5,7 +5,6 @@ from __future__ import annotations
 import msgspec
 import pytest
 from cryptography import x509
-from tests.unit.rest.world import World, csr, local_peer
 
 from mintmark.client.api import APIClient, refusal
 from mintmark.client.documents import (
@@ -17,6 +16,7 @@ from mintmark.client.documents import (
 from mintmark.client.transport import Answer
 from mintmark.model.errors import Error, Kind
 from mintmark.wire.http import Peer
+from tests.unit.rest.world import World, csr, local_peer
 
 
 class InProcess:

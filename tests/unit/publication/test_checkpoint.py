@@ -5,12 +5,12 @@ import hashlib
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.unit.store.acts import certificate, issuance, prepare, revoking
-from tests.unit.store.acts import note as remark
-from tests.unit.store.tampering import octets, sql
 
 from mintmark.publication.checkpoint import CheckpointKey, sign_checkpoint, verify
 from mintmark.wire import merkle, note
+from tests.unit.store.acts import certificate, issuance, prepare, revoking
+from tests.unit.store.acts import note as remark
+from tests.unit.store.tampering import octets, sql
 
 KEY = CheckpointKey("mintmark/test", Ed25519PrivateKey.generate())
 

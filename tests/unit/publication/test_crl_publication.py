@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 from cryptography import x509
-from tests.unit.rest.world import LOCAL
 
 from mintmark.authority.workflow.revoke import revoke
 from mintmark.model.certificate import Reason
 from mintmark.model.time import DAY, HOUR
 from mintmark.publication.crl import publish, publish_if_due
+from tests.unit.rest.world import LOCAL
 
 LIFETIME = DAY
 

@@ -11,8 +11,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp
-from tests import pki
-from tests.unit.rest.world import LOCAL
 
 from mintmark.authority.workflow.revoke import revoke
 from mintmark.model.certificate import Reason
@@ -22,6 +20,8 @@ from mintmark.protocol.ocsp.endpoint import OCSPEndpoint
 from mintmark.publication.ocsp import Responder
 from mintmark.server.target import parse
 from mintmark.wire.http import Peer, Request
+from tests import pki
+from tests.unit.rest.world import LOCAL
 
 LIFETIME = 12 * HOUR
 

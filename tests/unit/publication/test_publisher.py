@@ -7,7 +7,6 @@ import asyncio
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.unit.rest.world import LOCAL
 
 from mintmark.authority.workflow.revoke import revoke
 from mintmark.model.certificate import Reason
@@ -15,6 +14,7 @@ from mintmark.model.errors import Error, Kind
 from mintmark.model.time import DAY
 from mintmark.publication.checkpoint import CheckpointKey, verify
 from mintmark.publication.publisher import PublicationSettings, Publisher
+from tests.unit.rest.world import LOCAL
 
 KEY = CheckpointKey("mintmark/test", Ed25519PrivateKey.generate())
 

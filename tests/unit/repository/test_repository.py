@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from cryptography import x509
-from tests.unit.rest.world import World
 
 from mintmark.model.errors import Error, Kind
 from mintmark.model.time import DAY
@@ -12,6 +11,7 @@ from mintmark.protocol.repository.routes import Repository
 from mintmark.publication.crl import publish_if_due
 from mintmark.wire import pem
 from mintmark.wire.http import Peer, Request
+from tests.unit.rest.world import World
 
 
 @pytest.fixture

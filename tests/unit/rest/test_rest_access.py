@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.unit.rest.world import ADMIN, LOCAL, csr, local_peer
 
 from mintmark.authority.policy.approve import Policy
 from mintmark.authority.policy.whitelist import Whitelist
@@ -14,6 +13,7 @@ from mintmark.model.certificate import Reason
 from mintmark.protocol.rest.routes import Access, Route, RouteTable
 from mintmark.protocol.rest.table import ROUTES
 from mintmark.wire.http import Peer
+from tests.unit.rest.world import ADMIN, LOCAL, csr, local_peer
 
 # What each requester gets: the status of its call on a certificate of service `webapp`.
 # `-` stands for whatever the route answers to somebody who may call it (2xx).

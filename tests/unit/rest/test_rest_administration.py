@@ -6,11 +6,11 @@ import hashlib
 
 import pytest
 from cryptography import x509
-from tests.unit.rest.world import csr, local_peer
 
 import mintmark
 from mintmark.model.errors import Error, Kind
 from mintmark.wire.http import Peer
+from tests.unit.rest.world import csr, local_peer
 
 
 def test_a_token_enrols_its_service_with_its_names(world):

@@ -9,12 +9,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from tests.unit.rest.world import csr, local_peer
 
 from mintmark.authority.signer.file import generate
 from mintmark.model.errors import Error, Kind
 from mintmark.model.keys import KeyType
 from mintmark.protocol.rest.table import ROUTES
+from tests.unit.rest.world import csr, local_peer
 
 REQUEST = "/certificates/request"
 

@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs7,
     pkcs12,
 )
-from tests.unit.rest.world import csr, local_peer
 
 from mintmark.authority.signer.file import generate
 from mintmark.model.keys import KeyType
+from tests.unit.rest.world import csr, local_peer
 
 DAY = 86400
 

@@ -11,10 +11,10 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema_rs import validator_for
-from tests.unit.rest.world import local_peer
 
 from mintmark.protocol.rest.openapi import describe
 from mintmark.protocol.rest.table import ROUTES
+from tests.unit.rest.world import local_peer
 
 DESCRIPTION = json.loads(describe(ROUTES))
 SCHEMA = schemathesis.openapi.from_dict(DESCRIPTION)

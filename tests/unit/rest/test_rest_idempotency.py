@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from tests.unit.rest.world import Reply, csr, local_peer
 
 PATH = "/certificates/request"

@@ -8,7 +8,6 @@ from typing import get_args
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.rest.world import local_peer
 
 from mintmark.client.documents import ReasonWord, StatusWord
 from mintmark.model.certificate import Reason, Status
@@ -16,6 +15,7 @@ from mintmark.model.errors import Error
 from mintmark.protocol.rest.parameters import parse_serial
 from mintmark.store.interface import StoredCRL
 from mintmark.wire import pem
+from tests.unit.rest.world import local_peer
 
 
 def check(world, serial, peer=None):

@@ -8,11 +8,11 @@ import json
 import socket
 
 import pytest
-from tests.unit.server.http_world import echo, get, message, reset, serving
 
 from mintmark.server.reader import RequestReader
 from mintmark.server.responses import Heads
 from mintmark.wire.http import Response
+from tests.unit.server.http_world import echo, get, message, reset, serving
 
 
 def test_answer_has_length_and_date_and_names_no_server():

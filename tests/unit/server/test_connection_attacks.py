@@ -8,12 +8,12 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.server.http_world import Client, echo, get, message, reset, serving
 
 from mintmark.server import target
 from mintmark.server.limits import Limits
 from mintmark.server.reader import Refusal, RequestReader
 from mintmark.wire.http import Peer, Response
+from tests.unit.server.http_world import Client, echo, get, message, reset, serving
 
 H = b"Host: a\r\n"
 CL = b"Content-Length: 5\r\n"

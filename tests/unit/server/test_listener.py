@@ -7,11 +7,11 @@ import socket
 
 import pytest
 import uvloop
-from tests.unit.server.http_world import Client, echo, get
 
 from mintmark.model.errors import Error, Kind
 from mintmark.server import listener
 from mintmark.server.listener import Endpoint, bind, check_free, serve
+from tests.unit.server.http_world import Client, echo, get
 
 
 def close(sockets):

@@ -16,8 +16,6 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
-from tests.pki import leaf, pki, private_key
-from tests.unit.server.http_world import Client, get, message, reset, serving
 
 from mintmark.model.errors import Error, Kind
 from mintmark.model.keys import KeyType
@@ -25,6 +23,8 @@ from mintmark.model.profile import CLIENT, PEER, SERVER
 from mintmark.model.time import DAY
 from mintmark.server.tls import ServerTLS, TLSSettings
 from mintmark.wire.http import Response
+from tests.pki import leaf, pki, private_key
+from tests.unit.server.http_world import Client, get, message, reset, serving
 
 NOW = int(time.time())
 

@@ -4,11 +4,11 @@ import asyncio
 import json
 
 import pytest
-from tests.unit.store.acts import NOW, certificate, issuance, note, record, revoking
 
 from mintmark.model.act import Act, AuditRecord
 from mintmark.model.audit import Checkpoint
 from mintmark.store import leaf as leaves
+from tests.unit.store.acts import NOW, certificate, issuance, note, record, revoking
 
 
 def test_a_leaf_is_canonical_json():

@@ -3,17 +3,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.unit.store.acts import (
-    NOW,
-    certificate,
-    issuance,
-    issuer_id,
-    note,
-    prepare,
-    record,
-    revocation,
-    revoking,
-)
 
 from mintmark.model.act import (
     Act,
@@ -28,6 +17,17 @@ from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier, IdentifierType
 from mintmark.model.time import DAY, HOUR
 from mintmark.store.interface import CertificateFilter
+from tests.unit.store.acts import (
+    NOW,
+    certificate,
+    issuance,
+    issuer_id,
+    note,
+    prepare,
+    record,
+    revocation,
+    revoking,
+)
 
 
 async def outcomes(*commits):

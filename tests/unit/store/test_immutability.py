@@ -3,6 +3,7 @@ from __future__ import annotations
 import apsw
 import asyncpg
 import pytest
+
 from tests.unit.store.acts import certificate, issuance, note, revoking
 
 CHANGES = [
@@ -20,10 +21,9 @@ CHANGES = [
 
 @pytest.mark.parametrize("statement", CHANGES)
 def test_the_database_itself_refuses_to_change_the_past(ledger, open_store, run, clock, statement):
-    from tests.unit.store.acts import record
-
     from mintmark.model.act import Act
     from mintmark.model.audit import Checkpoint
+    from tests.unit.store.acts import record
 
     issued = certificate()
     run(ledger.commit(issuance(issued)))

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.store.acts import NOW, certificate, issuance, prepare, revoking
 
 from mintmark.model.certificate import Status
 from mintmark.model.time import DAY
 from mintmark.store.interface import CertificateFilter
+from tests.unit.store.acts import NOW, certificate, issuance, prepare, revoking
 
 SERVICES = ("web", "db", "queue")
 PROFILES = ("server", "client", "peer")

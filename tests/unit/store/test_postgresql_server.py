@@ -7,15 +7,15 @@ import time
 
 import asyncpg
 import pytest
-from tests.postgresql import Cluster, cluster
-from tests.unit.publication.test_checkpoint import KEY
-from tests.unit.store.acts import certificate, issuance, note, prepare, revoking
 
 from mintmark.model.errors import Error, Kind
 from mintmark.publication.checkpoint import sign_checkpoint, verify
 from mintmark.store.migrations import migrations
 from mintmark.store.postgresql import PostgreSQLStore
 from mintmark.store.postgresql.audit import holes
+from tests.postgresql import Cluster, cluster
+from tests.unit.publication.test_checkpoint import KEY
+from tests.unit.store.acts import certificate, issuance, note, prepare, revoking
 
 pytestmark = pytest.mark.postgresql
 

@@ -4,6 +4,12 @@ import asyncio
 import dataclasses
 
 import pytest
+
+from mintmark.model.certificate import Reason
+from mintmark.model.errors import Error, Kind
+from mintmark.model.time import DAY
+from mintmark.store.interface import StoredCRL
+from mintmark.wire.crl import entry
 from tests.unit.store.acts import (
     NOW,
     certificate,
@@ -14,12 +20,6 @@ from tests.unit.store.acts import (
     revocation,
     revoking,
 )
-
-from mintmark.model.certificate import Reason
-from mintmark.model.errors import Error, Kind
-from mintmark.model.time import DAY
-from mintmark.store.interface import StoredCRL
-from mintmark.wire.crl import entry
 
 
 def test_an_issuer_reads_back_as_it_was(ledger, run):

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import apsw
 import pytest
-from tests.unit.store.acts import certificate, issuance, note, prepare, revoking
 
 from mintmark.model.errors import Error, Kind
 from mintmark.store.sqlite import SQLiteStore, connection, writer
+from tests.unit.store.acts import certificate, issuance, note, prepare, revoking
 
 
 @pytest.fixture(params=[False, True], ids=["inline", "threaded"])
