@@ -132,6 +132,7 @@ class Challenge:
         error: problem document, decoded, or None.
         next_attempt: Unix seconds of the next attempt while PROCESSING, else None.
         attempts: how many attempts there were.
+        account_url: as the client names its account, while PROCESSING: dns-account-01 hashes it.
     """
 
     type: ChallengeType
@@ -141,6 +142,7 @@ class Challenge:
     error: dict[str, Any] | None = None
     next_attempt: int | None = None
     attempts: int = 0
+    account_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,6 +151,7 @@ def _challenge(challenge: Challenge) -> list[Any]:
         challenge.error,
         challenge.next_attempt,
         challenge.attempts,
+        challenge.account_url,
     ]
     while len(values) > 3 and not values[-1]:  # type, token and status stay
         values.pop()

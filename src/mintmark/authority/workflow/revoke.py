@@ -11,11 +11,23 @@ from mintmark.model.errors import Error, Kind
 
 
 async def revoke(
-    authority: Authority, requester: Requester, stored: StoredCertificate, reason: Reason
+    authority: Authority,
+    requester: Requester,
+    stored: StoredCertificate,
+    reason: Reason,
+    *,
+    proof: str = "",
 ) -> Revocation:
     """Revoke one certificate; OCSP and `crl/check` know it when this returns.
 
     A key revoked for compromise is blocked: no certificate is issued for it again.
+
+    Args:
+        authority: who revokes.
+        requester: who asks.
+        stored: the certificate.
+        reason: for CRL and OCSP.
+        proof: what gave the right to ask where the requester alone does not say it.
 
     Raises:
         Error: FORBIDDEN, or ALREADY_REVOKED.
@@ -41,7 +53,11 @@ async def revoke(
                 requester.service,
                 certificate.serial,
                 requester.address,
-                {"reason": reason.word, "issuer": certificate.issuer},
+                {
+                    "reason": reason.word,
+                    "issuer": certificate.issuer,
+                    **({"proof": proof} if proof else {}),
+                },
             ),
             revocations=(revocation,),
             blocked_key=certificate.spki_sha256 if compromised else None,

@@ -14,6 +14,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from mintmark.authority.workflow.authority import Authority
 from mintmark.model.errors import Error, Kind
 
+EXTERNAL_KEYS = "external account keys"
+"""Purpose of the key that `ExternalKey.hmac_key` is sealed under; the context is its id."""
+
 _NONCE = 12  # octets; NIST SP 800-38D §8.2.2: random, for far fewer than 2^32 messages
 
 
