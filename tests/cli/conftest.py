@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from unittest import mock
 
 import pytest
 
+from mintmark.authority.signer import pkcs8
 from mintmark.cli.main import main
 
 PASSPHRASE = "correct horse battery staple"
@@ -71,9 +72,17 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cheap_passphrases() -> Iterator[None]:
+    """Passphrases are hardened for real in the signer's own tests; here it would only take time."""
+    with mock.patch.object(pkcs8, "SCRYPT_N", 2**4):
+        yield
+
+
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory, cheap_passphrases: None) -> Path:
     """An authority made once, to be copied."""
+    del cheap_passphrases
     place = tmp_path_factory.mktemp("made")
     passphrase = place / "passphrase"
     passphrase.write_text(PASSPHRASE)

@@ -411,9 +411,9 @@ def public_http_url(settings: Settings) -> str:
     """Return the URL, without a slash at its end, that certificates point to."""
     if settings.server.public_http_url is not None:
         return settings.server.public_http_url.rstrip("/")
-    names = [identifiers.parse_any(name) for name in settings.server.names]
-    first = next((name for name in names if name.type is IdentifierType.DNS), names[0])
-    host = f"[{first.value}]" if ":" in first.value else first.value
+    names = settings.server.names
+    first = next((name for name in names if not _is_address(name)), names[0])
+    host = f"[{first}]" if ":" in first else first
     return f"http://{host}:{settings.server.http_port}"
 
 
@@ -477,13 +477,15 @@ def _contradictions(settings: Settings) -> Iterator[Error]:
 
 def _server_problems(server: Server) -> Iterator[Error]:
     for number, address in enumerate(server.listen):
-        try:
-            ipaddress.ip_address(address)
-        except ValueError:
+        if not _is_address(address):
             yield _wrong(f"'server.listen[{number}]' is '{address}'; it has to be an IP address")
     if server.https_port == server.http_port:
         yield _wrong(f"'server.https_port' and 'server.http_port' are both {server.http_port}")
     for number, name in enumerate(server.names):
+        # Parsing the first DNS name loads the list of public suffixes, 0.1 s; the defaults
+        # need no look at it.
+        if name == "localhost" or _is_address(name):
+            continue
         try:
             found = identifiers.parse_any(name)
         except Error as error:
@@ -498,6 +500,14 @@ def _server_problems(server: Server) -> Iterator[Error]:
             f"'server.public_http_url' is '{server.public_http_url}'; it has to be a URL of "
             "scheme http with a host and no query (RFC 5280 §8: https would loop)"
         )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_plain_http(url: str) -> bool:
@@ -572,6 +582,11 @@ PURPOSES: Final = {
     "emailProtection": "1.3.6.1.5.5.7.3.4",
 }
 # What no profile may carry, and why.
+_FORBIDDEN_WORDS: Final = {
+    "OCSPSigning": OCSP_SIGNING,
+    "anyExtendedKeyUsage": "2.5.29.37.0",
+    "timeStamping": "1.3.6.1.5.5.7.3.8",
+}
 _FORBIDDEN_PURPOSES: Final = {
     OCSP_SIGNING: "it would let any holder answer OCSP for the issuer (RFC 6960 §4.2.2.2)",
     "2.5.29.37.0": "it would let any holder answer OCSP for the issuer (RFC 5280 §4.2.1.12)",
@@ -633,7 +648,7 @@ def _purposes(words: Iterable[str]) -> tuple[str, ...]:
     """Return extended key usages as dotted OIDs, without those that would break the CA."""
     found = []
     for word in words:
-        oid = PURPOSES.get(word, word)
+        oid = PURPOSES.get(word) or _FORBIDDEN_WORDS.get(word, word)
         if not _OID.fullmatch(oid):
             raise unknown(f"unknown purpose '{word}'", word, PURPOSES)
         if oid in _FORBIDDEN_PURPOSES:
