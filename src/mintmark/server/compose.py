@@ -144,7 +144,13 @@ def policy(settings: Settings, issuers: tuple[Issuer, ...]) -> Policy:
     whitelist = Whitelist(
         configuration.service_rules(settings), configuration.pattern_rules(settings)
     )
-    return Policy.of(configuration.profiles(settings), whitelist, issuers, settings.issuer.backdate)
+    return Policy.of(
+        configuration.profiles(settings),
+        whitelist,
+        issuers,
+        settings.issuer.backdate,
+        configuration.provisioners(settings),
+    )
 
 
 def limits(settings: Settings) -> Limits:

@@ -32,6 +32,7 @@ from mintmark.model.profile import (
     Profile,
     SubjectAttribute,
 )
+from mintmark.model.provisioner import ACMEProvisioner, ChallengeType
 from mintmark.model.time import DAY, HOUR, MINUTE, YEAR, duration
 from mintmark.server import yaml
 from mintmark.server.sections import Section, decode, key, span, unknown
@@ -356,6 +357,144 @@ class Limits(Section, frozen=True, kw_only=True):
     ] = 10_000
 
 
+_ACME: Final = ACMEProvisioner("acme")
+
+
+class ProvisionerEntry(Section, frozen=True, kw_only=True):
+    """An ACME server of its own, at `/acme/NAME/directory`."""
+
+    name: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=32)],
+        key("In its URLs: a-z, 0-9 and '-'.", "nothing"),
+    ]
+    type: Annotated[Literal["acme"], key("What it speaks.", "nothing")] = "acme"
+    identifier_types: Annotated[
+        Annotated[tuple[Literal["dns", "ip"], ...], Meta(min_length=1, max_length=2)],
+        key("Kinds of identifier that orders may have.", "certificates for addresses or names"),
+    ] = ("dns", "ip")
+    names: Annotated[
+        Texts,
+        key(
+            "Globs that every identifier must match one of; empty: whatever a challenge proves.",
+            "certificates for more of the names whose hosts it controls",
+        ),
+    ] = ()
+    challenges: Annotated[
+        Annotated[tuple[ChallengeType, ...], Meta(min_length=1, max_length=5)],
+        key(
+            "How control of an identifier is shown, in the order in which they are offered; "
+            "uacme before 1.8 stumbles over dns-persist-01.",
+            "certificates for names whose validation is weak",
+        ),
+    ] = _ACME.challenges
+    profiles: Annotated[
+        Some,
+        key("Profiles that orders may name, the default first.", "certificates of other shapes"),
+    ] = _ACME.profiles
+    lifetime: Annotated[
+        Lifetime | None,
+        key("Of certificates; null takes the profile's.", "a stolen key works longer"),
+    ] = None
+    external_account_binding: Annotated[
+        bool,
+        key("Whether a new account needs a key of mintmark acme eab add.", "accounts for anyone"),
+    ] = False
+    terms_of_service: Annotated[
+        Line | None, key("URL that new accounts have to agree to.", "a misleading link")
+    ] = None
+    website: Annotated[Line | None, key("URL for people.", "a misleading link")] = None
+    max_identifiers: Annotated[
+        Annotated[int, Meta(ge=1, le=100)], key("Of one order.", "memory and time")
+    ] = _ACME.max_identifiers
+    orders_per_hour: Annotated[
+        Rate, key("Of one account, renewals not counted; 0: no limit.", "more certificates")
+    ] = _ACME.orders_per_hour
+    pending_authorizations: Annotated[
+        Count, key("Of one account at a time.", "memory of the database")
+    ] = _ACME.pending_authorizations
+    failures_until_pause: Annotated[
+        Count,
+        key(
+            "Failed validations of an account and a name within a day, after which orders for it "
+            "are refused until mintmark acme unpause.",
+            "endless validations, which knock at hosts",
+        ),
+    ] = _ACME.failures_until_pause
+    order_lifetime: Annotated[
+        Annotated[int, span(10 * MINUTE, 30 * DAY)],
+        key("After this an order that was not finished expires.", "memory of the database"),
+    ] = _ACME.order_lifetime
+    authorization_lifetime: Annotated[
+        Annotated[int, span(MINUTE, 90 * DAY)],
+        key(
+            "So long a valid authorization is used again.",
+            "certificates for names that are no longer controlled",
+        ),
+    ] = _ACME.authorization_lifetime
+
+
+class Validation(Section, frozen=True, kw_only=True):
+    """How ACME challenges are looked at."""
+
+    http_port: Annotated[
+        Port,
+        key(
+            "Port of http-01; another than 80 is for tests and odd networks.",
+            "certificates for names of hosts where anyone may listen on that port",
+        ),
+    ] = 80
+    https_port: Annotated[
+        Port,
+        key(
+            "Port of tls-alpn-01 and of redirects to https; another than 443 is for tests and "
+            "odd networks.",
+            "certificates for names of hosts where anyone may listen on that port",
+        ),
+    ] = 443
+    resolvers: Annotated[
+        Texts,
+        key(
+            "Addresses of DNS resolvers, as 10.0.0.53 or 10.0.0.53:5353; empty takes the hosts "
+            "file and the system's.",
+            "certificates for every name",
+        ),
+    ] = ()
+    source_addresses: Annotated[
+        Annotated[tuple[str, ...], Meta(max_length=2)],
+        key(
+            "Addresses that validation comes from, one of each family; empty: the system's choice.",
+            "denial of service",
+        ),
+    ] = ()
+    allow_private: Annotated[
+        bool,
+        key(
+            "Whether loopback and private addresses are validated.",
+            "GET requests from the authority's own network",
+        ),
+    ] = True
+    timeout: Annotated[
+        Annotated[int, span(1, MINUTE)], key("For one attempt, all in all.", "denial of service")
+    ] = 10
+    concurrency: Annotated[
+        Annotated[int, Meta(ge=1, le=10_000)],
+        key("Validations of one process at the same time.", "sockets and memory"),
+    ] = 128
+    issuer_domain_names: Annotated[
+        Annotated[tuple[str, ...], Meta(max_length=10)],
+        key(
+            "Names by which dns-persist-01 records speak of this authority.",
+            "certificates for names whose records were written for others",
+        ),
+    ] = ()
+
+
+class ACME(Section, frozen=True, kw_only=True):
+    """What all ACME provisioners have in common."""
+
+    validation: Validation = Validation()
+
+
 class Settings(Section, frozen=True, kw_only=True):
     """The whole file."""
 
@@ -371,6 +510,14 @@ class Settings(Section, frozen=True, kw_only=True):
         ),
     ] = field(default_factory=dict)
     limits: Limits = Limits()
+    provisioners: Annotated[
+        Annotated[tuple[ProvisionerEntry, ...], Meta(max_length=100)],
+        key(
+            "ACME servers, each with its own accounts; an empty list: none.",
+            "certificates for every name that a challenge can be met for",
+        ),
+    ] = (ProvisionerEntry(name=_ACME.name),)
+    acme: ACME = ACME()
 
 
 def load(path: Path) -> Settings:
@@ -446,6 +593,30 @@ def profiles(settings: Settings) -> dict[str, Profile]:
     return found
 
 
+def provisioners(settings: Settings) -> tuple[ACMEProvisioner, ...]:
+    """Return the ACME provisioners."""
+    return tuple(
+        ACMEProvisioner(
+            name=entry.name,
+            identifier_types=tuple(IdentifierType(kind) for kind in entry.identifier_types),
+            names=entry.names,
+            challenges=tuple(dict.fromkeys(entry.challenges)),
+            profiles=entry.profiles,
+            lifetime=entry.lifetime,
+            external_account_binding=entry.external_account_binding,
+            terms_of_service=entry.terms_of_service or "",
+            website=entry.website or "",
+            max_identifiers=entry.max_identifiers,
+            orders_per_hour=entry.orders_per_hour,
+            pending_authorizations=entry.pending_authorizations,
+            failures_until_pause=entry.failures_until_pause,
+            order_lifetime=entry.order_lifetime,
+            authorization_lifetime=entry.authorization_lifetime,
+        )
+        for entry in settings.provisioners
+    )
+
+
 def _text(path: Path) -> str:
     try:
         return path.read_text("utf-8")
@@ -468,6 +639,7 @@ def _contradictions(settings: Settings) -> Iterator[Error]:
     yield from _server_problems(settings.server)
     yield from _storage_problems(settings.storage)
     yield from _whitelist_problems(settings)
+    yield from _provisioner_problems(settings)
     for name, entry in settings.profiles.items():
         try:
             _profile(name, entry)
@@ -567,6 +739,63 @@ def _entry_problems(entry: WhitelistEntry, path: str, known: set[str]) -> Iterat
         NameRules(entry.names)
     except Error as error:
         yield Error(error.kind, f"'{path}.names': {error.detail}", hint=error.hint)
+
+
+def _provisioner_problems(settings: Settings) -> Iterator[Error]:
+    known = {profile.name for profile in BUILT_IN} | set(settings.profiles)
+    seen: set[str] = set()
+    for number, entry in enumerate(settings.provisioners):
+        path = f"provisioners[{number}]"
+        if not _PROFILE_NAME.fullmatch(entry.name):
+            yield _wrong(f"'{path}.name' is '{entry.name}'; it has to be of a-z, 0-9 and '-'")
+        if entry.name in seen:
+            yield _wrong(f"'{path}' is a second provisioner '{entry.name}'")
+        seen.add(entry.name)
+        for profile in entry.profiles:
+            if profile not in known:
+                yield unknown(f"'{path}.profiles' has unknown profile '{profile}'", profile, known)
+        persistent = ChallengeType.DNS_PERSIST_01 in entry.challenges
+        if persistent and not settings.acme.validation.issuer_domain_names:
+            yield Error(
+                Kind.CONFIGURATION,
+                f"'{path}.challenges' has dns-persist-01, whose records name the authority",
+                hint="say by which name in acme.validation.issuer_domain_names",
+            )
+        try:
+            NameRules(entry.names)
+        except Error as error:
+            yield Error(error.kind, f"'{path}.names': {error.detail}", hint=error.hint)
+    yield from _validation_problems(settings.acme.validation)
+
+
+def _validation_problems(validation: Validation) -> Iterator[Error]:
+    for number, resolver in enumerate(validation.resolvers):
+        if not _is_resolver(resolver):
+            yield _wrong(
+                f"'acme.validation.resolvers[{number}]' is '{resolver}'; it has to be an IP "
+                "address, with a port if it is not 53 ([2001:db8::53]:5353)"
+            )
+    for number, address in enumerate(validation.source_addresses):
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            yield _wrong(
+                f"'acme.validation.source_addresses[{number}]' is '{address}'; "
+                "it has to be an IP address"
+            )
+
+
+def _is_resolver(text: str) -> bool:
+    """Whether text is an address, or an address and a port."""
+    host, colon, port = text.rpartition(":")
+    try:
+        if text.count(":") == 1 or text.startswith("["):
+            ipaddress.ip_address(host.removeprefix("[").removesuffix("]") if colon else text)
+            return 1 <= int(port) <= 65535
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _wrong(detail: str) -> Error:

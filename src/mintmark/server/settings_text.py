@@ -24,6 +24,7 @@ _HEAD: Final = """\
 _EXAMPLES: Final = {
     "services": '- {service_id: web, names: ["*.web.example.internal"], max_certificates: 3}',
     "patterns": '- {pattern: "test-*", max_certificates: 1, certificates_per_hour: 10}',
+    "provisioners": "- {name: web, names: ['*.web.example.internal'], lifetime: 30d}",
     "profiles": "web: {extends: server, lifetime: 90d, key_types: [ec-p256]}",
 }
 
@@ -75,7 +76,7 @@ def _key_lines(
         if (inner, one.meaning) not in described:
             words = f"{one.meaning} {_capital(one.words)}. Attacker gains: {one.gain}."
             yield _prose(f"{inner}: {words}", indent, hang="    ")
-    if described:
+    if any((inner, one.meaning) in described for inner, one in entry.items()):
         yield _prose("Its other keys are those above.", indent)
     described |= {(inner, one.meaning) for inner, one in entry.items()}
     yield _prose(f"As {_EXAMPLES[name]}", indent)
