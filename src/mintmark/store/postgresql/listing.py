@@ -76,6 +76,7 @@ CROSS JOIN LATERAL (
 ) AS p
 ORDER BY p.id DESC LIMIT $2
 """
+_RARE: Final = 5000
 _PROFILES: Final = """
 WITH RECURSIVE found(profile) AS (
     SELECT min(profile) FROM certificates
@@ -102,7 +103,11 @@ async def _ids(connection: Any, matching: CertificateFilter, below: int, limit: 
     if matching.name is not None:
         query = _BY_NAME.format(**words)
         values.append(matching.name)
-    elif matching.status is Status.REVOKED and matching.service is None:
+    elif (
+        matching.status is Status.REVOKED
+        and matching.service is None
+        and not await _rare(connection, matching.profile)
+    ):
         query = _BY_REVOCATION.format(**words)
     elif matching.service is None and matching.profile is None and (low, high) == (0, FOREVER):
         query = _NEWEST.format(**words)
@@ -111,6 +116,14 @@ async def _ids(connection: Any, matching: CertificateFilter, below: int, limit: 
         query = _BY_DAYS.format(column=column, **words)
         values += [over, low // DAY, high // DAY]
     return [row[0] for row in await connection.fetch(query, *values)]
+
+
+async def _rare(connection: Any, profile: str | None) -> bool:
+    """Whether few certificates have a profile: then it is narrower than the revocations."""
+    if profile is None:
+        return False
+    sql = "SELECT count(*) FROM (SELECT FROM certificates WHERE profile = $1 LIMIT $2) AS found"
+    return int(await connection.fetchval(sql, profile, _RARE)) < _RARE
 
 
 async def _lanes(connection: Any, matching: CertificateFilter) -> tuple[str, list[str]]:

@@ -27,7 +27,50 @@ LEFT JOIN revocations r ON r.certificate = c.id
 """
 _BY_ID: Final = f"SELECT {COLUMNS} WHERE c.id = ?"
 BY_SERIAL: Final = f"SELECT {COLUMNS} WHERE c.serial = ?"
+
+_REVOKED: Final = "EXISTS (SELECT 1 FROM revocations r WHERE r.certificate = c.id)"
+_FATES: Final = {
+    None: "",
+    Status.REVOKED: f"AND {_REVOKED}",
+    Status.ACTIVE: f"AND NOT {_REVOKED}",
+    Status.EXPIRED: f"AND NOT {_REVOKED}",
+}
+_BOUNDS: Final = "AND c.not_after BETWEEN :low AND :high"
+_SERVICE: Final = "AND c.service = :service"
+_PROFILE: Final = "AND c.profile = :profile"
+
+_BY_NAME: Final = """
+SELECT c.id FROM certificate_names n CROSS JOIN certificates c ON c.id = n.certificate
+WHERE n.name = :name AND n.certificate < :below {rest} ORDER BY n.certificate DESC
+"""
+_BY_REVOCATION: Final = """
+SELECT c.id FROM revocations r CROSS JOIN certificates c ON c.id = r.certificate
+WHERE r.certificate < :below {rest} ORDER BY r.certificate DESC
+"""
+_NEWEST: Final = "SELECT c.id FROM certificates c WHERE c.id < :below {rest} ORDER BY c.id DESC"
+# Skips from day to day through the index, and takes of each the newest that matches.
+_DAYS: Final = """
+WITH RECURSIVE days(day) AS (
+    SELECT :first - 1
+    UNION ALL
+    SELECT (SELECT not_after / 86400 FROM certificates
+            WHERE {column} = :value AND not_after / 86400 > days.day
+            AND not_after / 86400 <= :last ORDER BY not_after / 86400 LIMIT 1)
+    FROM days WHERE days.day IS NOT NULL
+)
+SELECT days.day, (
+    SELECT c.id FROM certificates c
+    WHERE c.{column} = :value AND c.not_after / 86400 = days.day AND c.id < :below {rest}
+    ORDER BY c.id DESC LIMIT 1
+) AS newest FROM days WHERE days.day >= :first AND newest IS NOT NULL
+"""
+_ONE_DAY: Final = """
+SELECT c.id FROM certificates c
+WHERE c.{column} = :value AND c.not_after / 86400 = :day AND c.id < :below {rest}
+ORDER BY c.id DESC LIMIT :rows
+"""
 _STREAM_ROWS: Final = 64
+_RARE: Final = 5000
 
 
 def page(
@@ -35,73 +78,51 @@ def page(
 ) -> list[tuple[Any, ...]]:
     """Return rows of `COLUMNS`, newest first, below sequence `after`."""
     below = FOREVER if after is None else after
-    ids = islice(_matching_ids(connection, matching, below), limit)
+    ids = islice(_ids(connection, matching, below), limit)
     return [connection.execute(_BY_ID, (id_,)).get for id_ in ids]
 
 
-def _matching_ids(
-    connection: apsw.Connection, matching: CertificateFilter, below: int
-) -> Iterator[int]:
-    candidates, certain = _candidates(connection, matching, below)
-    for id_ in candidates:
-        if _fate_matches(connection, matching, id_) and (
-            certain or _row_matches(connection, matching, id_)
-        ):
-            yield id_
-
-
-def _candidates(
-    connection: apsw.Connection, matching: CertificateFilter, below: int
-) -> tuple[Iterator[int], bool]:
-    """Return ids in falling order by the narrowest index that the filter opens.
-
-    The second value says whether that index has checked all but the revocation.
-    """
-    low, high = bounds = matching.expiry_bounds()
-    unbounded = bounds == (0, FOREVER)
-    if matching.name is not None:
-        rows = connection.execute(
-            "SELECT certificate FROM certificate_names WHERE name = ? AND certificate < ?"
-            " ORDER BY certificate DESC",
-            (matching.name, below),
-        )
-        return (row[0] for row in rows), False
-    if matching.service is not None:
-        days = _days(connection, "service", matching.service, low, high)
-        return _merged(connection, "service", days, bounds, below), matching.profile is None
-    if matching.status is Status.REVOKED:
-        rows = connection.execute(
-            "SELECT certificate FROM revocations WHERE certificate < ? ORDER BY certificate DESC",
-            (below,),
-        )
-        return (row[0] for row in rows), matching.profile is None and unbounded
-    if matching.profile is None and unbounded:
-        rows = connection.execute(
-            "SELECT id FROM certificates WHERE id < ? ORDER BY id DESC", (below,)
-        )
-        return (row[0] for row in rows), True
-    profiles = _profiles(connection) if matching.profile is None else [matching.profile]
-    days = [day for profile in profiles for day in _days(connection, "profile", profile, low, high)]
-    return _merged(connection, "profile", days, bounds, below), True
-
-
-def _fate_matches(connection: apsw.Connection, matching: CertificateFilter, id_: int) -> bool:
-    if matching.status is None:
-        return True
-    found = connection.execute("SELECT 1 FROM revocations WHERE certificate = ?", (id_,)).get
-    return (found is not None) is (matching.status is Status.REVOKED)
-
-
-def _row_matches(connection: apsw.Connection, matching: CertificateFilter, id_: int) -> bool:
-    service, profile, not_after = connection.execute(
-        "SELECT service, profile, not_after FROM certificates WHERE id = ?", (id_,)
-    ).get
+def _ids(connection: apsw.Connection, matching: CertificateFilter, below: int) -> Iterator[int]:
+    """Yield ids in falling order, by the narrowest index that the filter opens."""
     low, high = matching.expiry_bounds()
-    return (
-        matching.service in (None, service)
-        and matching.profile in (None, profile)
-        and low <= not_after <= high
-    )
+    unbounded = (low, high) == (0, FOREVER)
+    values: dict[str, Any] = {
+        "below": below,
+        "low": low,
+        "high": high,
+        "service": matching.service,
+        "profile": matching.profile,
+        "name": matching.name,
+    }
+    bounds = "" if unbounded else _BOUNDS
+    profile = _PROFILE if matching.profile is not None else ""
+    service = _SERVICE if matching.service is not None else ""
+    fate = _FATES[matching.status]
+    if matching.name is not None:
+        return _plain(connection, _BY_NAME, values, bounds, service, profile, fate)
+    if matching.service is not None:
+        return _merged(connection, "service", [matching.service], values, bounds, profile, fate)
+    if matching.status is Status.REVOKED and not _rare(connection, matching.profile):
+        return _plain(connection, _BY_REVOCATION, values, bounds, profile)
+    if matching.profile is None and unbounded:
+        return _plain(connection, _NEWEST, values, fate)
+    profiles = _profiles(connection) if matching.profile is None else [matching.profile]
+    return _merged(connection, "profile", profiles, values, bounds, fate)
+
+
+def _plain(
+    connection: apsw.Connection, query: str, values: dict[str, Any], *rest: str
+) -> Iterator[int]:
+    rows = connection.execute(query.format(rest=" ".join(rest)), values)
+    return (row[0] for row in rows)
+
+
+def _rare(connection: apsw.Connection, profile: str | None) -> bool:
+    """Whether few certificates have a profile: then it is narrower than the revocations."""
+    if profile is None:
+        return False
+    sql = "SELECT count(*) FROM (SELECT 1 FROM certificates WHERE profile = ? LIMIT ?)"
+    return int(connection.execute(sql, (profile, _RARE)).get) < _RARE
 
 
 def _profiles(connection: apsw.Connection) -> list[str]:
@@ -116,64 +137,48 @@ def _profiles(connection: apsw.Connection) -> list[str]:
     return found
 
 
-def _days(
-    connection: apsw.Connection, column: str, value: str, low: int, high: int
-) -> list[tuple[str, int]]:
-    """Return the days of expiry that occur with a value, by skipping through their index."""
-    found: list[tuple[str, int]] = []
-    day = low // DAY - 1
-    while day is not None:
-        day = connection.execute(
-            f"SELECT not_after / 86400 FROM certificates"  # noqa: S608 - column is ours
-            f" WHERE {column} = ? AND not_after / 86400 > ? AND not_after / 86400 <= ?"
-            f" ORDER BY not_after / 86400 LIMIT 1",
-            (value, day, high // DAY),
-        ).get
-        if day is not None:
-            found.append((value, day))
-    return found
-
-
 def _merged(
     connection: apsw.Connection,
     column: str,
-    days: list[tuple[str, int]],
-    bounds: tuple[int, int],
-    below: int,
+    lanes: list[str],
+    values: dict[str, Any],
+    *rest: str,
 ) -> Iterator[int]:
-    """Merge days, newest certificate first."""
-    streams = [_day(connection, column, day, bounds, below) for day in days]
+    """Merge the days of some values of a column, newest certificate first."""
+    words = {"column": column, "rest": " ".join(rest)}
+    first, last = values["low"] // DAY, values["high"] // DAY
+    days = _DAYS.format(**words)
     # Negated, because heapq gives the smallest.
-    heap = [(-first, at) for at, stream in enumerate(streams) if (first := next(stream, 0))]
+    heap = [
+        (-newest, lane, day)
+        for lane in lanes
+        for day, newest in connection.execute(
+            days, {**values, "value": lane, "first": first, "last": last}
+        )
+    ]
     heapq.heapify(heap)
+    one_day = _ONE_DAY.format(**words)
+    streams: dict[tuple[str, int], Iterator[int]] = {}
     while heap:
-        negated, at = heap[0]
+        negated, lane, day = heap[0]
         yield -negated
-        following = next(streams[at], 0)
+        stream = streams.get((lane, day))
+        if stream is None:
+            here = {**values, "value": lane, "day": day, "below": -negated}
+            stream = streams[lane, day] = _day(connection, one_day, here)
+        following = next(stream, 0)
         if following:
-            heapq.heapreplace(heap, (-following, at))
+            heapq.heapreplace(heap, (-following, lane, day))
         else:
             heapq.heappop(heap)
 
 
-def _day(
-    connection: apsw.Connection,
-    column: str,
-    day: tuple[str, int],
-    bounds: tuple[int, int],
-    below: int,
-) -> Iterator[int]:
-    """Yield the ids of one value and day, newest first, some at a time."""
-    rows_asked = 1  # most days only show their newest
+def _day(connection: apsw.Connection, query: str, values: dict[str, Any]) -> Iterator[int]:
+    """Yield the ids of one value and day below one, newest first, more at a time each time."""
+    values["rows"] = 2
     while True:
-        rows = connection.execute(
-            f"SELECT id FROM certificates"  # noqa: S608 - column is ours
-            f" WHERE {column} = ? AND not_after / 86400 = ? AND id < ?"
-            f" AND not_after BETWEEN ? AND ? ORDER BY id DESC LIMIT ?",
-            (*day, below, *bounds, rows_asked),
-        )
-        ids = [row[0] for row in rows]
+        ids = [row[0] for row in connection.execute(query, values)]
         yield from ids
-        if len(ids) < rows_asked:
+        if len(ids) < values["rows"]:
             return
-        below, rows_asked = ids[-1], _STREAM_ROWS
+        values["below"], values["rows"] = ids[-1], _STREAM_ROWS
