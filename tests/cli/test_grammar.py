@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 import pytest
@@ -13,9 +12,8 @@ import pytest
 from mintmark.cli.grammar import COMMANDS
 from mintmark.cli.options import Command, program
 from mintmark.cli.reference import reference
+from tests.pages import assert_made_from_source
 
-MARKER = "<!-- What follows is made from the source; a test compares the two. -->"
-DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
 HEAVY = ("cryptography", "httpx", "msgspec", "yaml", "asyncio", "ssl", "uvloop", "apsw")
 
 
@@ -34,9 +32,7 @@ EVERY = [pytest.param(line, command, id=line) for line, command in commands()]
 
 
 def test_reference_page_is_made_from_this_source():
-    _, _, generated = DOCUMENT.read_text("utf-8").partition(MARKER)
-
-    assert generated.strip() == reference().strip()
+    assert_made_from_source("cli.md", reference())
 
 
 @pytest.mark.parametrize(("line", "command"), EVERY)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings, strategies
@@ -20,9 +19,7 @@ from mintmark.server import yaml
 from mintmark.server.sections import plain
 from mintmark.server.settings import Settings
 from mintmark.server.settings_text import reference, show, template
-
-MARKER = "<!-- What follows is made from the source; a test compares the two. -->"
-DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "configuration.md"
+from tests.pages import assert_made_from_source
 
 
 def read(text: str) -> Settings:
@@ -350,6 +347,4 @@ def test_every_key_says_what_an_attacker_gains():
 
 
 def test_reference_page_is_made_from_this_source():
-    _, _, generated = DOCUMENT.read_text("utf-8").partition(MARKER)
-
-    assert generated.strip() == reference().strip()
+    assert_made_from_source("configuration.md", reference())
