@@ -23,17 +23,29 @@ from mintmark.model.acme import (
     Pause,
     RenewalWindow,
 )
+from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier, IdentifierType
 from mintmark.model.provisioner import ChallengeType
 from mintmark.model.time import DAY
 from mintmark.store.acme import KEPT_SECONDS
 from mintmark.store.versions import Versioned
 
-_json = msgspec.json.encode
 _texts = msgspec.json.Decoder(tuple[str, ...]).decode
 _pairs = msgspec.json.Decoder(list[tuple[str, str]]).decode
 _lists = msgspec.json.Decoder(list[list[Any]]).decode
 _problem = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def _json(value: object) -> str:
+    """Return a value as JSON.
+
+    Raises:
+        Error: INTERNAL when it is none.
+    """
+    try:
+        return msgspec.json.encode(value).decode()
+    except (TypeError, ValueError, msgspec.MsgspecError) as error:
+        raise Error(Kind.INTERNAL, f"an ACME object cannot be written: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +87,7 @@ def _account_row(account: Account) -> tuple[Any, ...]:
         account.jwk,
         account.thumbprint,
         account.status.value,
-        _json(account.contacts).decode(),
+        _json(account.contacts),
         account.terms_agreed,
         account.external_key,
         account.created_at,
@@ -106,14 +118,14 @@ def _order_row(order: Order) -> tuple[Any, ...]:
         order.account,
         order.provisioner,
         order.status.value,
-        _json([(name.type.value, name.value) for name in order.identifiers]).decode(),
-        _json(order.authorizations).decode(),
+        _json([(name.type.value, name.value) for name in order.identifiers]),
+        _json(order.authorizations),
         order.profile,
         order.not_before,
         order.not_after,
         order.replaces,
         order.expires_at,
-        _json(order.error).decode() if order.error is not None else None,
+        _json(order.error) if order.error is not None else None,
         order.certificate,
         order.version,
     )
@@ -153,8 +165,10 @@ def _challenge(challenge: Challenge) -> list[Any]:
         challenge.attempts,
         challenge.account_url,
     ]
-    while len(values) > 3 and not values[-1]:  # type, token and status stay
-        values.pop()
+    if not challenge.attempts:
+        del values[-1]
+        while values[-1] is None:
+            values.pop()
     return values
 
 
@@ -181,7 +195,7 @@ def _authorization_row(authorization: Authorization) -> tuple[Any, ...]:
         authorization.wildcard,
         authorization.status.value,
         authorization.expires_at,
-        _json([_challenge(challenge) for challenge in authorization.challenges]).decode(),
+        _json([_challenge(challenge) for challenge in authorization.challenges]),
         _next_attempt(authorization),
         authorization.version,
     )

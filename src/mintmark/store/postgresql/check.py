@@ -13,6 +13,9 @@ from mintmark.store.migrations import migrations, outstanding
 _MIGRATION_LOCK: Final = 0x6D6D_0001
 _ROWS: Final = 1000
 _QUESTIONS: Final = {
+    "{} valid ACME orders name a certificate that is not there": """
+        SELECT count(*) FROM acme_orders o WHERE certificate IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM certificates c WHERE c.serial = o.certificate)""",
     "{} revocations do not agree with their certificate": """
         SELECT count(*) FROM revocations r JOIN certificates c ON c.serial = r.serial
         WHERE c.issuer != r.issuer OR c.id IS DISTINCT FROM r.certificate""",
@@ -38,7 +41,7 @@ _EXPIRED: Final = (
     ("idempotency", "expires_at < $1", 1),
     ("leases", "expires_at < $1", 1),
     ("rates", "arrival < $1", 1_000_000),
-    ("holdings", "day < $1 / 86400 - 1 AND active = 0", 1),
+    ("holdings", "day < $1::bigint / 86400 - 1 AND active = 0", 1),
 )
 
 

@@ -12,6 +12,9 @@ from mintmark.store.migrations import migrations
 from mintmark.store.sqlite.connection import version
 
 _QUESTIONS: Final = {
+    "{} valid ACME orders name a certificate that is not there": """
+        SELECT count(*) FROM acme_orders o WHERE certificate IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM certificates c WHERE c.serial = o.certificate)""",
     "{} revocations do not agree with their certificate": """
         SELECT count(*) FROM revocations r JOIN certificates c ON c.serial = r.serial
         WHERE c.issuer != r.issuer OR c.id IS NOT r.certificate""",
