@@ -11,11 +11,12 @@ import functools
 import ipaddress
 import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import idna
 from cryptography import x509
-from publicsuffixlist import PublicSuffixList
+from publicsuffixlist import PSLFILE
 
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier, IdentifierType
@@ -129,10 +130,32 @@ def collect(
     return tuple(found.values())
 
 
+def _is_public_suffix(name: str) -> bool:
+    """Whether a name in canonical form is a public suffix by itself (publicsuffix.org/list).
+
+    The parent of a wildcard rule counts as one, as the list's own tests want it.
+    """
+    rules = _public_suffix_rules()
+    if name in rules or "*." + name in rules:
+        return "!" + name not in rules
+    parent = name.partition(".")[2]
+    return "*." + parent in rules and "!" + name not in rules and "!" + parent not in rules
+
+
 @functools.lru_cache(maxsize=1)
-def _public_suffixes() -> PublicSuffixList:
-    """Return the list, read on first use: it takes longer than the command line's start."""
-    return PublicSuffixList(accept_unknown=False)
+def _public_suffix_rules() -> frozenset[str]:
+    """Return the list's rules in A-labels, read on first use: the command line can do without.
+
+    The package's own lookup tries each parent of a name and joins its labels anew for that;
+    here one name is asked about, and nothing above it.
+    """
+    lines = Path(PSLFILE).read_text("utf-8").splitlines()
+    rules = [line.split(maxsplit=1)[0] for line in lines if line and not line.isspace()]
+    return frozenset(
+        rule.lower() if rule.isascii() else rule.encode("idna").decode()
+        for rule in rules
+        if not rule.startswith("//")
+    )
 
 
 def _dns_refused(text: str, rule: str, hint: str = "") -> NoReturn:
@@ -148,7 +171,7 @@ def _dns(text: str) -> Identifier:
     wildcard = rest != text
     if wildcard and "." not in name:
         _dns_refused(text, "has a wildcard above a single label", "'*.' needs two labels after it")
-    if _public_suffixes().publicsuffix(name) == name:
+    if _is_public_suffix(name):
         _dns_refused(
             text,
             "is a wildcard over a public suffix" if wildcard else "is a public suffix",
