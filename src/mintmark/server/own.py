@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from mintmark.authority.issuance.hierarchy import issuer_from_chain
 from mintmark.authority.policy.approve import Policy
 from mintmark.authority.policy.limits import Limits
 from mintmark.authority.policy.whitelist import Whitelist
@@ -60,8 +61,14 @@ async def server_certificate(authority: Authority, settings: Settings) -> OwnCer
 
 
 async def admin_certificate(authority: Authority) -> OwnCertificate:
-    """Issue the client certificate with which the command line speaks to the server."""
-    names = (Identifier(IdentifierType.DNS, ADMIN_SERVICE),)
+    """Issue the client certificate with which the command line speaks to the server.
+
+    Its name is a SPIFFE ID in a trust domain named after the root: an administrator is no
+    host, and an intermediate whose DNS names are constrained can certify it all the same.
+    """
+    root_der = authority.issuing.issuer.root
+    root = issuer_from_chain(root_der, (), root_der).id
+    names = (Identifier(IdentifierType.URI, f"spiffe://{root}/{ADMIN_SERVICE}"),)
     return await _issue(authority, ADMIN_SERVICE, "client", names, ADMIN_LIFETIME)
 
 
@@ -74,13 +81,14 @@ async def _issue(
 ) -> OwnCertificate:
     key = ec.generate_private_key(ec.SECP256R1())
     room = authority.issuing.issuer.not_after - int(authority.clock())
-    common_name = names[0].value
+    name = names[0]
+    is_short = len(name.value) <= 64  # RFC 5280 appendix A.1
     request = IssuanceRequest(
         service=service,
         profile=profile,
         key=csr.subject_key(_spki(key)),
         identifiers=names,
-        common_name=common_name if len(common_name) <= 64 else "",  # RFC 5280 appendix A.1
+        common_name=name.value if name.type is not IdentifierType.URI and is_short else "",
         lifetime=min(lifetime, room),
     )
     certificate = await issue(_own_rules(authority), LOCAL_ADMIN, request)

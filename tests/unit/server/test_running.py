@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from mintmark.authority.issuance.hierarchy import Subject
+from mintmark.authority.issuance.hierarchy import Constraints, Subject
 from mintmark.model.access import Operation
 from mintmark.model.errors import Error, Kind
 from mintmark.model.time import DAY
@@ -19,7 +19,7 @@ from mintmark.server import app, ceremony, compose, listener, own
 from mintmark.server.compose import open_authority
 from mintmark.server.directory import Directory
 from mintmark.server.local import LocalTransport, bootstrap, publish_root_crl
-from mintmark.server.settings import Settings
+from mintmark.server.settings import Settings, of
 from mintmark.server.tls import ServerTLS
 from mintmark.server.upkeep import Upkeep, tls_settings
 from mintmark.wire import certificate as wire_certificate
@@ -231,6 +231,26 @@ def test_a_server_that_finds_its_port_taken_says_so(directory):
 
     taken[0].close()
     assert str(port) in refused.value.detail
+
+
+def test_an_intermediate_with_constrained_names_certifies_its_administrator(tmp_path):
+    settings = of({"server": {"names": ["ca.corp.example"]}})
+    plan = ceremony.Plan(
+        settings,
+        Subject("Root"),
+        Subject("Intermediate"),
+        constraints=Constraints(permitted_dns=("corp.example",)),
+    )
+    made = Directory(tmp_path / "mintmark")
+
+    with made.lock():
+        asyncio.run(ceremony.create(made, plan, PASSPHRASE, clock=Clock(), entropy=os.urandom))
+
+    assert (
+        wire_certificate.parse(made.admin.certificate_der())
+        .identifiers[0]
+        .value.endswith("/admin-cli")
+    )
 
 
 def test_own_rules_leave_the_authority_as_it_is(directory, clock):
