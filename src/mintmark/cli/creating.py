@@ -128,6 +128,10 @@ def facts(directory: Directory) -> list[tuple[str, str]]:
         ("root", root.subject.rfc4514_string()),
         ("root fingerprint", f"SHA256 {colons(root.fingerprint(hashes.SHA256()).hex())}"),
         ("API", f"{urls[0]}/api/v1"),
+        *(
+            ("ACME" if number == 0 else f"ACME {one.name}", f"{urls[0]}/acme/{one.name}/directory")
+            for number, one in enumerate(settings.provisioners)
+        ),
         ("CRL, OCSP, issuers", urls[1]),
     ]
 

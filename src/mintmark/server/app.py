@@ -15,6 +15,8 @@ import uvloop
 
 from mintmark.model.errors import Error
 from mintmark.model.time import Clock
+from mintmark.protocol.acme.background import Validations
+from mintmark.protocol.acme.server import ACMEServer
 from mintmark.protocol.ocsp.endpoint import OCSPEndpoint
 from mintmark.protocol.repository.routes import Repository
 from mintmark.protocol.rest.api import RestAPI
@@ -109,22 +111,32 @@ async def process(
         await publisher.turn()  # a new authority has a CRL before its first client
         workers.handle_signals(stopping.set, lambda: reload(opened, tls))
         _quiet_collector()
+        validations = compose.validations(opened)
         tasks = [
             asyncio.create_task(each)
-            for each in (publisher.run(), responder.run(), Upkeep(opened, tls).run())
+            for each in (
+                publisher.run(),
+                responder.run(),
+                Upkeep(opened, tls).run(),
+                validations.run(),
+            )
         ]
         try:
-            await serve(_endpoints(opened, responder, tls), clock, stopping, ready=started)
+            endpoints = _endpoints(opened, responder, tls, validations)
+            await serve(endpoints, clock, stopping, ready=started)
         finally:
             await _cancel(tasks)
+            await validations.stop()
 
 
-def https_app(api: RestAPI, repository: Repository) -> App:
-    """Return what answers on the HTTPS port: the API, and what the plain port has."""
+def https_app(api: RestAPI, acme: ACMEServer, repository: Repository) -> App:
+    """Return what answers on the HTTPS port: the API, ACME, and what the plain port has."""
 
     def answer(request: Request) -> Response | Coroutine[Any, Any, Response]:
         if request.path.startswith("/api/"):
             return api.handle(request)
+        if request.path.startswith("/acme/"):
+            return acme.handle(request)
         return repository.handle(request)
 
     return answer
@@ -141,10 +153,13 @@ def http_app(ocsp: OCSPEndpoint, repository: Repository) -> App:
     return answer
 
 
-def _endpoints(opened: Opened, responder: Responder, tls: ServerTLS) -> list[Endpoint]:
+def _endpoints(
+    opened: Opened, responder: Responder, tls: ServerTLS, validations: Validations
+) -> list[Endpoint]:
     server = opened.settings.server
     repository = Repository(opened.authority)
-    api = https_app(RestAPI(opened.authority), repository)
+    acme = ACMEServer(opened.authority, validations)
+    api = https_app(RestAPI(opened.authority), acme, repository)
     plain = http_app(OCSPEndpoint(responder), repository)
     limits = Limits(
         connections=server.limits.connections,

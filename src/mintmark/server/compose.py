@@ -26,6 +26,8 @@ from mintmark.authority.signer.files import read_secret
 from mintmark.authority.workflow.authority import Authority
 from mintmark.model.issuer import Issuer
 from mintmark.model.time import Clock
+from mintmark.protocol.acme.background import Validations
+from mintmark.protocol.acme.validation.validator import Validator
 from mintmark.publication.checkpoint import CheckpointKey
 from mintmark.server import settings as configuration
 from mintmark.server.directory import Directory
@@ -158,6 +160,13 @@ def limits(settings: Settings) -> Limits:
     return Limits(
         settings.limits.certificates_per_hour, settings.limits.total_certificates_per_hour
     )
+
+
+def validations(opened: Opened) -> Validations:
+    """Return what validates ACME challenges in this process."""
+    settings = configuration.validation(opened.settings)
+    validator = Validator(settings, opened.authority.clock)
+    return Validations(opened.authority, validator, settings.timeout)
 
 
 def _all_issuers(active: Issuer, root: Issuer, known: list[Issuer]) -> tuple[Issuer, ...]:

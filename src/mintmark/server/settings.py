@@ -34,6 +34,7 @@ from mintmark.model.profile import (
 )
 from mintmark.model.provisioner import ACMEProvisioner, ChallengeType
 from mintmark.model.time import DAY, HOUR, MINUTE, YEAR, duration
+from mintmark.protocol.acme.validation.settings import ValidationSettings
 from mintmark.server import yaml
 from mintmark.server.sections import Section, decode, key, span, unknown
 from mintmark.wire import identifiers
@@ -614,6 +615,22 @@ def provisioners(settings: Settings) -> tuple[ACMEProvisioner, ...]:
             authorization_lifetime=entry.authorization_lifetime,
         )
         for entry in settings.provisioners
+    )
+
+
+def validation(settings: Settings) -> ValidationSettings:
+    """Return how far validation goes."""
+    given = settings.acme.validation
+    return ValidationSettings(
+        resolvers=given.resolvers,
+        source_addresses=given.source_addresses,
+        http_port=given.http_port,
+        https_port=given.https_port,
+        tls_port=given.https_port,
+        allow_private=given.allow_private,
+        timeout=given.timeout,
+        concurrency=given.concurrency,
+        issuer_domain_names=given.issuer_domain_names,
     )
 
 

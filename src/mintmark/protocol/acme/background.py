@@ -118,11 +118,12 @@ class Validations:
                 if due and (authorization.id, challenge.type) not in self._running:
                     await self._resume(authorization, challenge)
 
-    async def drain(self) -> None:
-        """Wait for what is under way; each attempt is bounded in time."""
+    async def stop(self) -> None:
+        """End what is under way; what clients were told of is durable, and taken over later."""
         tasks = [one.task for one in self._running.values() if one.task is not None]
-        if tasks:
-            await asyncio.wait(tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _resume(self, authorization: Authorization, challenge: Challenge) -> None:
         account = await self._authority.store.account(authorization.account)
