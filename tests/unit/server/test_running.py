@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from mintmark.authority.issuance.hierarchy import Constraints, Subject
+from mintmark.authority.issuance.hierarchy import (
+    Constraints,
+    Subject,
+    make_intermediate,
+    make_root,
+)
 from mintmark.model.access import Operation
 from mintmark.model.errors import Error, Kind
 from mintmark.model.time import DAY
@@ -23,6 +28,9 @@ from mintmark.server.settings import Settings, of
 from mintmark.server.tls import ServerTLS
 from mintmark.server.upkeep import Upkeep, tls_settings
 from mintmark.wire import certificate as wire_certificate
+from mintmark.wire import pem
+from mintmark.wire.csr import parse_csr
+from tests import pki
 
 PASSPHRASE = b"correct horse"
 NOW = 1_800_000_000.0
@@ -234,23 +242,29 @@ def test_a_server_that_finds_its_port_taken_says_so(directory):
 
 
 def test_an_intermediate_with_constrained_names_certifies_its_administrator(tmp_path):
+    made, clock = Directory(tmp_path / "mintmark"), Clock()
     settings = of({"server": {"names": ["ca.corp.example"]}})
-    plan = ceremony.Plan(
-        settings,
-        Subject("Root"),
-        Subject("Intermediate"),
-        constraints=Constraints(permitted_dns=("corp.example",)),
-    )
-    made = Directory(tmp_path / "mintmark")
-
+    plan = ceremony.Plan(settings, Subject("Root"), Subject("Intermediate"))
+    elsewhere = pki.signer(number=40)
+    root = make_root(elsewhere, Subject("Corp Root"), clock=clock, entropy=os.urandom)
     with made.lock():
-        asyncio.run(ceremony.create(made, plan, PASSPHRASE, clock=Clock(), entropy=os.urandom))
+        ceremony.request_intermediate(made, plan, PASSPHRASE)
+        signed = make_intermediate(
+            elsewhere,
+            root,
+            parse_csr(made.intermediate.csr.read_bytes()).key,
+            Subject("Intermediate"),
+            clock=clock,
+            entropy=os.urandom,
+            constraints=Constraints(permitted_dns=("corp.example",)),
+        )
+        chain = tmp_path / "chain.pem"
+        chain.write_bytes(pem.certificates((signed, root)))
 
-    assert (
-        wire_certificate.parse(made.admin.certificate_der())
-        .identifiers[0]
-        .value.endswith("/admin-cli")
-    )
+        asyncio.run(ceremony.resume(made, chain, PASSPHRASE, clock=clock))
+
+    (name,) = wire_certificate.parse(made.admin.certificate_der()).identifiers
+    assert name.value.endswith("/admin-cli")
 
 
 def test_own_rules_leave_the_authority_as_it_is(directory, clock):
