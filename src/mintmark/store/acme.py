@@ -105,7 +105,7 @@ class ACMEStore(Protocol):
         """Remember a nonce as used; False if it was, here or in another process.
 
         Those that arrive together are one transaction, and no disk is waited for: a power cut
-        may forget the last of them.
+        may forget those that no durable act came after.
         """
 
     async def renewal_window(self, serial: bytes) -> RenewalWindow | None:

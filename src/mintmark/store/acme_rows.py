@@ -342,8 +342,8 @@ ENDED: Final = (
     (
         "acme_pauses",
         "(account, identifier)",
-        """paused_at < :now
-        AND account NOT IN (SELECT id FROM acme_accounts WHERE status = 'valid')""",
+        """paused_at < :now AND NOT EXISTS
+        (SELECT 1 FROM acme_accounts a WHERE a.id = account AND a.status = 'valid')""",
     ),
     ("acme_renewal_windows", "serial", "expires_at < :now"),
     ("acme_external_keys", "id", f"account IS NULL AND revoked_at < :now - {KEPT_SECONDS}"),

@@ -35,8 +35,7 @@ class Versions:
     The store fills in `stored`, `owners` and `bindings` for the keys it finds there.
 
     Attributes:
-        stored: version by id; 0 when there is none. First versions do not ask: their ids are
-            random, and the insertion itself finds one that exists.
+        stored: version by id; 0 when there is none.
         owners: account id by provisioner and thumbprint of its key.
         bindings: account id by external account key.
         written: (version in the database, change) by id, of what was admitted.
@@ -59,8 +58,7 @@ class Versions:
         for change in act.changes:
             if isinstance(change, Pause):
                 continue
-            if change.version > 1:
-                self.stored[type(change)][change.id] = 0
+            self.stored[type(change)][change.id] = 0
             if isinstance(change, Account):
                 self.owners[change.provisioner, change.thumbprint] = None
             elif isinstance(change, ExternalKey):
@@ -73,7 +71,7 @@ class Versions:
             if isinstance(change, Pause):
                 continue
             kind = type(change)
-            follows = change.version == self.stored[kind].get(change.id, 0) + 1
+            follows = change.version == self.stored[kind][change.id] + 1
             if not follows or (kind, change.id) in seen:
                 return overtaken(kind, change.id)
             seen.add((kind, change.id))

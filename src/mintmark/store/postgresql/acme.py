@@ -1,8 +1,9 @@
 """ACME's objects in PostgreSQL: versions read, changes written, ends tidied.
 
 Rows to be changed are locked when their versions are read, kind by kind and in the order of
-their ids, so that batches of all processes wait in one direction only. New objects need no
-lock: their ids are random, and keys of accounts have the advisory lock of `commit.begin`.
+their ids, so that batches of all processes wait in one direction only. There is nothing to
+lock for new objects: keys of accounts have the advisory lock of `commit.begin`, and where two
+processes insert one id at the same moment, the second one decides again.
 """
 
 from __future__ import annotations
