@@ -23,9 +23,9 @@ from tests.interop.programs import (
     running,
     until,
 )
-from tests.interop.tls import served_serial
+from tests.interop.tls import Visitor, served_serial
 
-pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("haproxy")]
+pytestmark = pytest.mark.interop
 PAGE = "how-to/haproxy.md"
 NAME = "edge.example.internal"
 SETTINGS = "/etc/haproxy/haproxy.cfg"
@@ -177,3 +177,16 @@ def test_haproxy_learns_of_a_revocation_without_a_reload(haproxy: HAProxy, autho
     assert "Success!" in haproxy.fetch_crl()
     haproxy.curl(ca=files.ca, client=files).refused("alert certificate revoked")
     assert haproxy.daemon.said().count(LOADED) == loaded
+
+
+def test_a_resumed_session_does_not_outlive_a_revocation_at_haproxy(
+    haproxy: HAProxy, authority: Authority
+):
+    program("socat")
+    files = authority.issue("returning", profile="client")
+    visitor = Visitor(haproxy.port, files, NAME)
+    assert "hello returning" in visitor.visit()
+    assert "hello returning" in visitor.visit()
+    authority.revoke(files)
+    haproxy.fetch_crl()
+    assert "hello" not in visitor.visit()

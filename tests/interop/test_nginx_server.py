@@ -24,9 +24,9 @@ from tests.interop.programs import (
     running,
     until,
 )
-from tests.interop.tls import served_serial
+from tests.interop.tls import Visitor, served_serial
 
-pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("nginx")]
+pytestmark = pytest.mark.interop
 PAGE = "how-to/nginx.md"
 NAME = "www.example.internal"
 SITE = "/etc/nginx/conf.d/www.conf"
@@ -179,3 +179,16 @@ def test_nginx_learns_of_a_revocation_with_the_next_crl(nginx: Nginx, authority:
     (nginx.directory / "crl.pem").write_bytes(authority.crl_pem())
     reload(nginx.daemon)
     until(lambda: REFUSAL in nginx.curl(ca=files.ca, client=files).text, "nginx refuses it")
+
+
+def test_a_resumed_session_does_not_outlive_a_revocation_at_nginx(
+    nginx: Nginx, authority: Authority
+):
+    files = authority.issue("returning", profile="client")
+    visitor = Visitor(nginx.port, files, NAME)
+    assert "hello CN=returning" in visitor.visit()
+    assert "hello CN=returning" in visitor.visit()
+    authority.revoke(files)
+    (nginx.directory / "crl.pem").write_bytes(authority.crl_pem())
+    reload(nginx.daemon)
+    until(lambda: "hello" not in visitor.visit(), "nginx refuses it")

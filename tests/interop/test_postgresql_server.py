@@ -23,11 +23,7 @@ from tests.interop.programs import (
 )
 from tests.interop.tls import served_serial
 
-pytestmark = [
-    pytest.mark.interop,
-    pytest.mark.postgresql,
-    pytest.mark.xdist_group("postgresql"),
-]
+pytestmark = [pytest.mark.interop, pytest.mark.postgresql]
 PAGE = "how-to/postgresql.md"
 NAME = "postgres.example.internal"
 SETTINGS = "/etc/postgresql/15/main/conf.d/tls.conf"

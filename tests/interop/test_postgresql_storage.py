@@ -22,11 +22,7 @@ from tests.interop.programs import (
     running,
 )
 
-pytestmark = [
-    pytest.mark.interop,
-    pytest.mark.postgresql,
-    pytest.mark.xdist_group("postgresql-storage"),
-]
+pytestmark = [pytest.mark.interop, pytest.mark.postgresql]
 PAGE = "how-to/postgresql-storage.md"
 ACCESS = "/etc/postgresql/15/main/pg_hba.conf"
 

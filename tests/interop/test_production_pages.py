@@ -26,7 +26,7 @@ from tests.interop.programs import (
     until,
 )
 
-pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("production")]
+pytestmark = pytest.mark.interop
 PAGE = "how-to/production.md"
 UNIT = "/etc/systemd/system/mintmark.service"
 UNITS = {

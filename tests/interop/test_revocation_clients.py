@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tests.interop.authority import Authority, Files
 from tests.interop.programs import Result, program, run, until
 
-pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("revocation")]
+pytestmark = pytest.mark.interop
 
 
 def pointer(files: Files, method: x509.ObjectIdentifier) -> str:

@@ -14,7 +14,7 @@ from tests.interop import pages
 from tests.interop.authority import MINTMARK
 from tests.interop.programs import Daemon, Result, environment, free_port, program, running
 
-pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("production")]
+pytestmark = pytest.mark.interop
 PAGE = "tutorial/first-certificates.md"
 
 

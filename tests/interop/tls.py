@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
@@ -33,3 +34,38 @@ def served_serial(
             der = connection.getpeercert(binary_form=True)
     assert der is not None
     return x509.load_der_x509_certificate(der).serial_number
+
+
+@dataclass
+class Visitor:
+    """A client that comes back with the session of its last visit (RFC 8446 §2.2).
+
+    Args:
+        port: of an HTTPS server on loopback.
+        client: whose certificate it shows.
+        name: the server's.
+    """
+
+    port: int
+    client: Files
+    name: str
+
+    def __post_init__(self) -> None:
+        self._context = ssl.create_default_context(cafile=self.client.ca)
+        self._context.load_cert_chain(self.client.fullchain, self.client.key)
+        self._session: ssl.SSLSession | None = None
+
+    def visit(self) -> str:
+        """Ask for / and return the answer; empty when the server hung up."""
+        request = f"GET / HTTP/1.1\r\nHost: {self.name}\r\nConnection: close\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as plain:
+            try:
+                with self._context.wrap_socket(
+                    plain, server_hostname=self.name, session=self._session
+                ) as connection:
+                    connection.sendall(request.encode())
+                    answer = b"".join(iter(lambda: connection.recv(4096), b""))
+                    self._session = connection.session
+            except (ssl.SSLError, ConnectionError):
+                return ""
+        return answer.decode()
