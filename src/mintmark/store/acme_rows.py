@@ -348,7 +348,7 @@ ENDED: Final = (
     ("acme_renewal_windows", "serial", "expires_at < :now"),
     ("acme_external_keys", "id", f"account IS NULL AND revoked_at < :now - {KEPT_SECONDS}"),
 )
-TIDY_ROWS: Final = 500
+TIDY_ROWS: Final = 200
 """How many rows of a table one transaction deletes, so that others wait a moment at most."""
 WINDOWS_AT_ONCE: Final = 1000
 """How many renewal windows one transaction sets."""

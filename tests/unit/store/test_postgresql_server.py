@@ -127,6 +127,8 @@ def test_a_server_that_goes_away_refuses_and_recovers(clock, run):
                 store.certificate(issued.serial),
                 store.commit(issuance()),
                 store.add_crl(None),
+                store.burn_nonce(b"n", 0),
+                store.order("order"),
             )
             return await asyncio.gather(*calls, return_exceptions=True)
 
@@ -138,6 +140,7 @@ def test_a_server_that_goes_away_refuses_and_recovers(clock, run):
         run(store.commit(note()))
         assert run(store.certificate(issued.serial)) is not None
         assert run(store.count())["audit"] == 3
+        assert run(store.burn_nonce(b"n", 0))
         run(store.close())
     finally:
         server.remove()
