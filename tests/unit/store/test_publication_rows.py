@@ -109,3 +109,16 @@ def test_a_lease_has_one_holder_until_it_runs_out(ledger, open_store, run):
     assert not run(other.lease("publication", "two", 10, NOW + 12))
     assert run(other.lease("publication", "two", 10, NOW + 16))
     assert not run(ledger.lease("publication", "one", 10, NOW + 17))
+
+
+def test_a_lease_from_before_the_clock_jumped_back_is_taken_over(ledger, open_store, run):
+    other = open_store()
+    assert run(ledger.lease("publication", "one", 10, NOW))
+    assert run(other.lease("publication", "two", 10, NOW - 3600))
+    assert not run(ledger.lease("publication", "one", 10, NOW - 3595))
+
+
+def test_a_clock_that_is_a_little_late_does_not_take_a_lease(ledger, open_store, run):
+    other = open_store()
+    assert run(ledger.lease("publication", "one", 10, NOW))
+    assert not run(other.lease("publication", "two", 10, NOW - 9))

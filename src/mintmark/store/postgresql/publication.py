@@ -93,14 +93,20 @@ async def move_cursor(connection: Any, consumer: str, sequence: int) -> None:
 
 
 async def lease(connection: Any, name: str, holder: str, seconds: int, now: float) -> bool:
-    """Take or keep a lease."""
+    """Take or keep a lease.
+
+    One that ends later than it can have been given for was taken before the clock jumped back;
+    if its holder is dead, nobody would have it until the clock is there again.
+    """
     taken = await connection.fetchval(
         "INSERT INTO leases VALUES ($1, $2, $3) ON CONFLICT (name) DO UPDATE"
         " SET holder = excluded.holder, expires_at = excluded.expires_at"
-        " WHERE leases.holder = excluded.holder OR leases.expires_at < $4 RETURNING true",
+        " WHERE leases.holder = excluded.holder OR leases.expires_at < $4"
+        " OR leases.expires_at > $5 RETURNING true",
         name,
         holder,
         now + seconds,
         now,
+        now + 2 * seconds,
     )
     return taken is not None

@@ -66,12 +66,16 @@ def add_crl(connection: apsw.Connection, crl: StoredCRL) -> bool:
 
 
 def lease(connection: apsw.Connection, name: str, holder: str, seconds: int, now: float) -> bool:
-    """Take or keep a lease."""
+    """Take or keep a lease.
+
+    One that ends later than it can have been given for was taken before the clock jumped back;
+    if its holder is dead, nobody would have it until the clock is there again.
+    """
     connection.execute(
         "INSERT INTO leases VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE"
         " SET holder = excluded.holder, expires_at = excluded.expires_at"
-        " WHERE holder = excluded.holder OR expires_at < ?",
-        (name, holder, now + seconds, now),
+        " WHERE holder = excluded.holder OR expires_at < ? OR expires_at > ?",
+        (name, holder, now + seconds, now, now + 2 * seconds),
     )
     return bool(
         connection.execute("SELECT holder FROM leases WHERE name = ?", (name,)).get == holder
