@@ -49,7 +49,7 @@ class Refusals:
     MAX = 10_000  # entries; the memory of a flood must not become the flood
 
     def __init__(self) -> None:
-        self._until: dict[str, float] = {}
+        self._told: dict[str, tuple[float, float]] = {}  # since when, and until when
 
     def check(self, claims: Iterable[RateClaim], now: float) -> None:
         """Refuse at once what the store refused a moment ago.
@@ -57,24 +57,24 @@ class Refusals:
         Raises:
             Error: RATE_LIMITED with `retry_after`.
         """
-        if not self._until:
+        if not self._told:
             return
         for claim in claims:
-            until = self._until.get(claim.key)
-            # A clock that jumped back must not prolong a refusal beyond its hour.
-            if until is not None and 0 < until - now <= 3600:
+            since, until = self._told.get(claim.key, (0.0, 0.0))
+            # A clock that jumped back must not prolong a refusal: then the store decides.
+            if since <= now < until:
                 raise rate_limited(claim, int(until - now) + 1)
-            self._until.pop(claim.key, None)
+            self._told.pop(claim.key, None)
 
     def remember(self, claims: Iterable[RateClaim], error: Error, now: float) -> None:
         """Keep a refusal of the store for as long as it said."""
         if error.kind is not Kind.RATE_LIMITED or not error.retry_after:
             return
-        if len(self._until) >= self.MAX:
-            self._until.clear()
+        if len(self._told) >= self.MAX:
+            self._told.clear()
         refused = [claim.key for claim in claims if f"'{claim.key}'" in error.detail]
         for key in refused:
-            self._until[key] = now + error.retry_after
+            self._told[key] = now, now + error.retry_after
 
 
 def rate_limited(claim: RateClaim, retry_after: int) -> Error:
