@@ -14,7 +14,7 @@ from tests.interop import pages
 from tests.interop.authority import Authority, Files
 from tests.interop.programs import Daemon, Result, program, run, until
 
-pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("enrollment")]
+pytestmark = pytest.mark.interop
 PAGE = "how-to/enroll-a-service.md"
 
 
