@@ -71,9 +71,7 @@ class World:
 
     def _authority(self, provisioners) -> Authority:
         issuer = self.hierarchy.issuer
-        self.run(
-            self.store.add_issuer(issuer, Act(AuditRecord("issuer.add", self.clock(), "ca")))
-        )
+        self.run(self.store.add_issuer(issuer, Act(AuditRecord("issuer.add", self.clock(), "ca"))))
         policy = Policy.of(
             {profile.name: profile for profile in BUILT_IN},
             Whitelist(),
@@ -341,7 +339,10 @@ def flattened(header: Mapping[str, Any], payload: Any, key: Any) -> dict[str, An
 
 def identifiers(*names: str) -> list[dict[str, str]]:
     return [
-        {"type": "ip" if re.fullmatch(r"[0-9.]+|[0-9a-f:]*:[0-9a-f:]*", name) else "dns", "value": name}
+        {
+            "type": "ip" if re.fullmatch(r"[0-9.]+|[0-9a-f:]*:[0-9a-f:]*", name) else "dns",
+            "value": name,
+        }
         for name in names
     ]
 
