@@ -22,6 +22,7 @@ from tests.interop.programs import (
     program,
     run,
     running,
+    until,
 )
 from tests.interop.tls import served_serial
 
@@ -203,3 +204,28 @@ def test_haproxy_before_redis_refuses_the_revoked_client(
         assert front.cli("PING", ca=good.ca, client=good).succeeded().strip() == "PONG"
         front.cli("PING", ca=good.ca, client=revoked).refused(*CLOSED)
         front.cli("PING", ca=good.ca).refused(*CLOSED)
+
+
+def test_redis_replicates_with_a_peer_certificate(
+    authority: Authority, place: Path, nobody: Account
+):
+    root = place / "redis-replica"
+    files = authority.issue("replicated", "--san", "127.0.0.1", profile="peer")
+    tls = files.copy(root / "tls")
+    nobody.owns(root)
+    ports = free_port(), free_port()
+
+    def server(port: int, *more: str) -> AbstractContextManager[Daemon]:
+        command = (
+            program("redis-server"), "--port", "0", "--tls-port", str(port),
+            "--bind", "127.0.0.1", "--save", "", "--tls-replication", "yes",
+            "--tls-cert-file", str(tls.fullchain), "--tls-key-file", str(tls.key),
+            "--tls-ca-cert-file", str(tls.ca), *more,
+        )  # fmt: skip
+        daemon = Daemon(command, root / f"{port}.log", {"cwd": str(root), **nobody.popen})
+        return running(daemon, lambda: listens(port))
+
+    replica_of = ("--replicaof", "127.0.0.1", str(ports[0]))
+    with server(ports[0]) as primary, server(ports[1], *replica_of) as replica:
+        until(lambda: "Finished with success" in replica.said(), "the replica is in step")
+        assert "certificate verify failed" not in primary.said()
