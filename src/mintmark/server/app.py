@@ -28,7 +28,7 @@ from mintmark.server.connection import App
 from mintmark.server.directory import Directory
 from mintmark.server.limits import Limits
 from mintmark.server.listener import Endpoint, bind, check_free, serve
-from mintmark.server.local import publish_root_crl
+from mintmark.server.local import finish_own, publish_root_crl
 from mintmark.server.settings import Settings
 from mintmark.server.tls import ServerTLS
 from mintmark.server.upkeep import Upkeep, tls_settings
@@ -102,6 +102,7 @@ async def process(
     async with open_authority(directory, settings, passphrase, clock=clock) as opened:
         await publish_root_crl(opened, passphrase)
         responder = await Responder.start(opened.authority, settings.issuer.ocsp_lifetime)
+        finish_own(directory.server)
         tls = ServerTLS(tls_settings(opened))
         publisher = Publisher(
             opened.authority,

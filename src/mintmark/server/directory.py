@@ -77,6 +77,11 @@ class KeyFiles:
         return self.path / "fullchain.pem"
 
     @property
+    def successor(self) -> Path:
+        """Key, certificate and chain that are replacing the others just now, in one file."""
+        return self.path / ".successor.pem"
+
+    @property
     def csr(self) -> Path:
         """The request for a certificate made elsewhere."""
         return self.path / "csr.pem"

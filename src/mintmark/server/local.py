@@ -12,9 +12,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from mintmark.authority.signer.files import write_public, write_secret
+from mintmark.authority.signer.files import read_secret, write_public, write_secret
 from mintmark.client.transport import Answer, Transport
 from mintmark.model.act import Act, AuditRecord
+from mintmark.model.errors import Error
 from mintmark.model.issuer import Issuer
 from mintmark.model.time import YEAR, Clock
 from mintmark.protocol.rest.api import RestAPI
@@ -74,18 +75,40 @@ async def publish_root_crl(opened: Opened, passphrase: bytes) -> None:
 
 
 def write_own(files: KeyFiles, opened: Opened, own: OwnCertificate) -> None:
-    """Write key and certificate, each file atomically, the certificate last.
+    """Replace key and certificate; who is interrupted leaves a pair that `finish_own` mends.
 
-    Who reads between the renames sees a pair that does not match and has to read again.
+    Raises:
+        Error: CONFIGURATION when the directory cannot be written.
     """
     issuer = opened.authority.issuing.issuer
-    chain = pem.certificates((issuer.der, *issuer.chain))
-    leaf = pem.certificate(own.certificate.der)
+    chain = pem.certificates((own.certificate.der, issuer.der, *issuer.chain))
     files.path.mkdir(mode=0o700, exist_ok=True)
-    write_secret(files.key, own.key_pem)
-    write_public(files.chain, chain)
-    write_public(files.certificate, leaf)
-    write_public(files.fullchain, leaf + chain)
+    write_secret(files.successor, own.key_pem + chain)
+    finish_own(files)
+
+
+def finish_own(files: KeyFiles) -> None:
+    """Put a successor in its place that was written and perhaps not yet moved there.
+
+    Each file is written atomically, the certificate last. Who reads between them sees a pair
+    that does not match and has to read again.
+
+    Raises:
+        Error: CONFIGURATION when the directory cannot be written.
+    """
+    try:
+        successor = read_secret(files.successor)
+    except Error:
+        if files.successor.exists():
+            raise
+        return  # there is none, or another process has just finished with it
+    (key,) = pem.decode(pem.PRIVATE_KEY, successor)
+    leaf, *chain = pem.decode(pem.CERTIFICATE, successor)
+    write_secret(files.key, pem.private_key(key))
+    write_public(files.chain, pem.certificates(chain))
+    write_public(files.certificate, pem.certificate(leaf))
+    write_public(files.fullchain, pem.certificates((leaf, *chain)))
+    files.successor.unlink(missing_ok=True)
 
 
 def _issuer_act(issuer: Issuer, now: float) -> Act:

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from mintmark.model.errors import Error
+from mintmark.model.errors import Error, Kind
 from mintmark.server.compose import Opened
 from mintmark.server.directory import KeyFiles
-from mintmark.server.local import write_own
+from mintmark.server.local import finish_own, write_own
 from mintmark.server.own import OwnCertificate, admin_certificate, server_certificate
 from mintmark.server.tls import ServerTLS, TLSSettings
 from mintmark.wire import certificate as wire_certificate
@@ -63,6 +64,8 @@ class Upkeep:
     async def turn(self) -> None:
         """Renew what is due, and take up what changed."""
         directory, authority = self._opened.directory, self._opened.authority
+        for files in (directory.server, directory.admin):
+            finish_own(files)
         if self._due(directory.server):
             await self._renew(
                 directory.server, lambda: server_certificate(authority, self._opened.settings)
@@ -81,6 +84,7 @@ class Upkeep:
             f"own:{files.path.name}", self._holder, LEASE, authority.clock()
         )
         if held and self._due(files):
+            _require_writable(files)
             write_own(files, self._opened, await issue())
             log.info("certificate '%s' was renewed", files.certificate)
 
@@ -94,3 +98,16 @@ class Upkeep:
         """Return what changes when the server's key or certificate is replaced."""
         server = self._opened.directory.server
         return server.key.stat().st_ino, server.fullchain.stat().st_ino
+
+
+def _require_writable(files: KeyFiles) -> None:
+    """Refuse to issue what could not be kept: it would be issued again at every turn.
+
+    Raises:
+        Error: CONFIGURATION.
+    """
+    if not os.access(files.path, os.W_OK):
+        raise Error(
+            Kind.CONFIGURATION,
+            f"certificate '{files.certificate}' is due and its directory cannot be written",
+        )

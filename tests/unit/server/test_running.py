@@ -20,10 +20,10 @@ from mintmark.authority.issuance.hierarchy import (
 from mintmark.model.access import Operation
 from mintmark.model.errors import Error, Kind
 from mintmark.model.time import DAY
-from mintmark.server import app, ceremony, compose, listener, own
+from mintmark.server import app, ceremony, compose, listener, local, own
 from mintmark.server.compose import open_authority
 from mintmark.server.directory import Directory
-from mintmark.server.local import LocalTransport, bootstrap, publish_root_crl
+from mintmark.server.local import LocalTransport, bootstrap, finish_own, publish_root_crl
 from mintmark.server.settings import Settings, of
 from mintmark.server.tls import ServerTLS
 from mintmark.server.upkeep import Upkeep, tls_settings
@@ -102,6 +102,58 @@ def test_two_processes_renew_once(directory, clock):
             await processes[1].turn()
 
             assert serial(directory.server) == renewed
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("writes", range(1, 5))
+def test_renewal_that_was_cut_short_is_finished_at_the_next_start(
+    directory, clock, monkeypatch, writes
+):
+    """A key without its certificate would keep the server from starting ever again."""
+
+    async def story():
+        async with opened(directory, clock) as one:
+            monkeypatch.setattr(local, "write_secret", counted(local.write_secret))
+            monkeypatch.setattr(local, "write_public", counted(local.write_public))
+            clock.now += 61 * DAY
+            before = serial(directory.server)
+            with pytest.raises(InterruptedError):
+                await Upkeep(one, ServerTLS(tls_settings(one))).turn()
+
+            monkeypatch.undo()
+            finish_own(directory.server)
+
+            assert serial(directory.server) != before
+            assert ServerTLS(tls_settings(one))
+            assert not directory.server.successor.exists()
+
+    left = [writes]
+
+    def counted(write):
+        def write_some(path, data):
+            if not left[0]:
+                raise InterruptedError
+            left[0] -= 1
+            write(path, data)
+
+        return write_some
+
+    asyncio.run(story())
+
+
+def test_nothing_is_issued_for_a_directory_that_cannot_be_written(directory, clock, monkeypatch):
+    async def story():
+        async with opened(directory, clock) as one:
+            upkeep = Upkeep(one, ServerTLS(tls_settings(one)))
+            clock.now += 61 * DAY
+            issued = (await one.authority.store.count())["certificates"]
+            monkeypatch.setattr(os, "access", lambda *_: False)
+
+            with pytest.raises(Error, match="is due and its directory cannot be written"):
+                await upkeep.turn()
+
+            assert (await one.authority.store.count())["certificates"] == issued
 
     asyncio.run(story())
 
