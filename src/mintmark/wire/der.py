@@ -143,12 +143,16 @@ def implicit(number: int, content: bytes) -> bytes:
 
 def _long_length(data: bytes, start: int, first: int) -> tuple[int, int]:
     """Return where the content starts and its size, for a length of more than one octet."""
-    count = first & 0x7F
-    octets = data[start : start + count]
-    size = int.from_bytes(octets, "big")
-    if not 1 <= count <= 4 or len(octets) != count or octets[0] == 0 or size < 0x80:
+    end = start + (first & 0x7F)
+    size = int.from_bytes(data[start:end], "big")
+    smallest = _SMALLEST.get(first)
+    if smallest is None or size < smallest or end > len(data):
         raise ValueError(f"DER length at octet {start - 1} is not definite and minimal")
-    return start + count, size
+    return end, size
+
+
+# The smallest size that needs a length of two to five octets, by the first of them.
+_SMALLEST: Final = {0x81: 0x80, 0x82: 0x100, 0x83: 0x10000, 0x84: 0x1000000}
 
 
 def read(data: bytes, offset: int = 0) -> tuple[int, int, int]:
