@@ -356,7 +356,7 @@ def test_multivalued_rdn_is_stopped(leaf):
         ]
     )
 
-    leaf.refused("syntax", changed(leaf.tbs, subject=name.public_bytes()))
+    leaf.refused("subject", changed(leaf.tbs, subject=name.public_bytes()))
 
 
 def test_common_name_outside_the_names_is_stopped(issuing):

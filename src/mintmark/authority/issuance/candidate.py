@@ -7,6 +7,7 @@ Static extensions that are octet for octet those of the plain builder are known 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import filterfalse
 from typing import Any, Final
 
 from cryptography import x509
@@ -55,10 +56,13 @@ def parse_back(tbs: bytes, approval: Approval, issuing: IssuingKey, serial: byte
     form = issuing.form(approval.profile, approval.key.type)
     fields = split(tbs)
     static = form.extensions
-    others = [element for element in fields.extensions if element not in static]
+    others = filterfalse(static.__contains__, fields.extensions)
     certificate = x509.load_der_x509_certificate(
-        der.sequence(
-            der.sequence(fields.front, der.explicit(3, der.sequence(*others))),
+        der.tlv(
+            der.SEQUENCE,
+            der.tlv(
+                der.SEQUENCE, fields.front, der.tlv(_EXTENSIONS, der.tlv(der.SEQUENCE, *others))
+            ),
             issuing.signer.algorithm.identifier,
             _NO_SIGNATURE,
         )
@@ -73,5 +77,6 @@ def parse_back(tbs: bytes, approval: Approval, issuing: IssuingKey, serial: byte
     return Candidate(approval, issuing, serial, form, fields, certificate, extensions)
 
 
+_EXTENSIONS: Final = 0xA3
 # A certificate needs a signature to be parsed; this one is empty.
 _NO_SIGNATURE: Final = der.bit_string(b"")

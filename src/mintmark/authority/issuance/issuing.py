@@ -10,13 +10,14 @@ from cryptography import x509
 from mintmark.authority.issuance.builder import encoded_extension, fixed_subject, static_extensions
 from mintmark.authority.issuance.constraints import NameConstraints
 from mintmark.authority.issuance.shape import Pointers
-from mintmark.authority.issuance.tbs import attributes, split_certificate
+from mintmark.authority.issuance.tbs import split_certificate
 from mintmark.authority.issuance.template import Template
 from mintmark.authority.signer.signer import Signer
 from mintmark.model.errors import Error, Kind
 from mintmark.model.issuer import Issuer
 from mintmark.model.keys import KeyType
 from mintmark.model.profile import Profile
+from mintmark.wire import der
 
 __all__ = ["IssuingKey", "Pointers"]
 
@@ -30,7 +31,7 @@ class LeafForm:
     Args:
         profile: the very profile that this was made for.
         template: encodes them.
-        subject: what the plain builder says the attributes are that the profile gives.
+        subject: the attributes that the profile gives, as the plain builder encodes them.
         extensions: the static extensions, by the octets in which the plain builder encodes
             them; what stands there octet for octet need not be parsed.
         linted: whether a leaf passed the lints that say the same of all leaves of this form.
@@ -38,7 +39,7 @@ class LeafForm:
 
     profile: Profile
     template: Template
-    subject: list[tuple[bytes, int, bytes]]
+    subject: bytes
     extensions: dict[bytes, x509.Extension[Any]]
     linted: bool = False
 
@@ -120,9 +121,15 @@ class IssuingKey:
         return LeafForm(
             profile,
             template,
-            subject=attributes(fixed_subject(profile).public_bytes()),
+            subject=_content(fixed_subject(profile).public_bytes()),
             extensions={encoded_extension(each): each for each in extensions},
         )
+
+
+def _content(element: bytes) -> bytes:
+    """Return what is inside an element, as an RDNSequence's RDNs."""
+    _, start, end = der.read(element)
+    return element[start:end]
 
 
 def subject_key_id(certificate: x509.Certificate, name: str) -> bytes:

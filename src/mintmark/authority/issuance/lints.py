@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from cryptography import x509
@@ -27,7 +29,7 @@ from mintmark.authority.issuance.form_lints import (
 from mintmark.authority.issuance.issuing import IssuingKey
 from mintmark.authority.issuance.serial import SERIAL_OCTETS
 from mintmark.authority.issuance.shape import key_identifier
-from mintmark.authority.issuance.tbs import attributes, public_key_octets
+from mintmark.authority.issuance.tbs import public_key_octets
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import IdentifierType
 from mintmark.model.time import timestamp
@@ -111,6 +113,8 @@ def _time_encoding(candidate: Candidate) -> str:
     """Check UTCTime through 2049, GeneralizedTime after, seconds and Z in both."""
     validity = candidate.fields.validity
     approval = candidate.approval
+    if validity == _expected_validity(approval.not_before, approval.not_after):
+        return ""
     _, at, end = der.read(validity)
     for seconds in (approval.not_before, approval.not_after):
         tag, start, stop = der.read(validity, at)
@@ -122,6 +126,17 @@ def _time_encoding(candidate: Candidate) -> str:
 
 
 _YEAR_2050: Final = 2_524_608_000
+
+
+@lru_cache(maxsize=256)
+def _expected_validity(not_before: int, not_after: int) -> bytes:
+    """Return a Validity as RFC 5280 §4.1.2.5 has it; leaves of one second share it."""
+    times = []
+    for seconds in (not_before, not_after):
+        tag, form = (0x17, "%y") if seconds < _YEAR_2050 else (0x18, "%Y")
+        text = datetime.fromtimestamp(seconds, UTC).strftime(f"{form}%m%d%H%M%SZ").encode()
+        times.append(bytes((tag, len(text))) + text)
+    return bytes((0x30, len(times[0]) + len(times[1]))) + times[0] + times[1]
 
 
 def _validity(candidate: Candidate) -> str:
@@ -161,14 +176,15 @@ def _lifetime(candidate: Candidate) -> str:
 
 def _subject(candidate: Candidate) -> str:
     approval = candidate.approval
-    approved = candidate.form.subject
-    if approval.common_name:
-        approved = [*approved, (_COMMON_NAME, der.UTF8_STRING, approval.common_name.encode())]
-    if attributes(candidate.fields.subject) != approved:
-        return "the subject is not the approved one, or not encoded as RFC 5280 asks"
     for text in (approval.common_name, *[text for _, text in approval.profile.subject]):
         if len(text) > MAX_ATTRIBUTE:
             return f"subject attribute {text!r} has more than {MAX_ATTRIBUTE} characters"
+    approved = candidate.form.subject
+    if approval.common_name:
+        value = der.tlv(der.UTF8_STRING, approval.common_name.encode())
+        approved += der.tlv(der.SET, der.tlv(der.SEQUENCE, _COMMON_NAME, value))
+    if candidate.fields.subject != der.sequence(approved):
+        return "the subject is not the approved one, or not encoded as RFC 5280 asks"
     return ""
 
 
@@ -198,12 +214,13 @@ def _extensions(candidate: Candidate) -> str:
     their own lints.
     """
     found = candidate.extensions
-    static = candidate.form.extensions.values()
-    for extension in static:
-        given = found.get(extension.oid)
-        if given is not extension:
-            wrong = "is missing" if given is None else "is not what the profile demands"
-            return f"extension {extension.oid.dotted_string} {wrong}"
+    static = candidate.form.extensions
+    if not static.keys() <= set(candidate.fields.extensions):
+        for extension in static.values():
+            given = found.get(extension.oid)
+            if given is not extension:
+                wrong = "is missing" if given is None else "is not what the profile demands"
+                return f"extension {extension.oid.dotted_string} {wrong}"
     own = 2 if candidate.approval.identifiers else 1
     return "" if len(found) == len(static) + own else "an extension is not in the profile"
 

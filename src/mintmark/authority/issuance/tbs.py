@@ -74,16 +74,13 @@ def _elements(data: bytes, at: int, end: int) -> list[bytes]:
         ValueError: as `der.read`, or an element crosses `end`.
     """
     found = []
-    while at < end:
-        stop = at + 2
-        if stop <= end and (size := data[at + 1]) < 0x80:
-            stop += size
-        else:
-            _, _, stop = der.read(data, at)
-        if stop > end:
-            raise ValueError(f"DER value at octet {at} runs past its parent")
+    while at < end - 1:
+        size = data[at + 1]
+        stop = at + 2 + size if size < 0x80 else der.read(data, at)[2]
         found.append(data[at:stop])
         at = stop
+    if at != end:
+        raise ValueError(f"DER value runs past its parent, which ends at octet {end}")
     return found
 
 
@@ -114,22 +111,3 @@ def public_key_octets(spki: bytes) -> bytes:
     if bits == stop or stop != end:
         raise ValueError("a subjectPublicKey without octets, or with something behind it")
     return spki[bits + 1 : stop]
-
-
-def attributes(name: bytes) -> list[tuple[bytes, int, bytes]]:
-    """Return the attributes of a Name whose RDNs have one each: OID element, tag, content.
-
-    Raises:
-        ValueError: it is no Name, or an RDN has several attributes.
-    """
-    found = []
-    at, end = der.expect(name, 0, len(name), der.SEQUENCE)
-    while at < end:
-        start, at = der.expect(name, at, end, der.SET)
-        start, stop = der.expect(name, start, at, der.SEQUENCE)
-        _, oid_end = der.expect(name, start, stop, der.OBJECT_IDENTIFIER)
-        tag, content, value_end = der.read(name, oid_end)
-        if not value_end == stop == at:
-            raise ValueError("an RDN of several attributes")
-        found.append((name[start:oid_end], tag, name[content:value_end]))
-    return found
