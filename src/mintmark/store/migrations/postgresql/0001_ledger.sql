@@ -31,7 +31,8 @@ CREATE INDEX certificates_by_service ON certificates (service, (not_after / 8640
     INCLUDE (not_after);
 CREATE INDEX certificates_by_profile ON certificates (profile, (not_after / 86400), id)
     INCLUDE (not_after);
-CREATE INDEX certificates_by_replaced ON certificates (replaces) WHERE replaces IS NOT NULL;
+-- With id, so that the planner never looks for the newest by scanning all certificates.
+CREATE INDEX certificates_by_replaced ON certificates (replaces, id) WHERE replaces IS NOT NULL;
 
 CREATE TABLE certificate_names (
     name text NOT NULL,
