@@ -58,16 +58,21 @@ class Service:
 
     Args:
         authority: whose API it is.
-        files: its certificate; None for nobody.
+        shown: its certificate and key; none for nobody.
     """
 
-    def __init__(self, authority: Authority, files: Files | None) -> None:
-        shown = ("--cert", files.fullchain, "--key", files.key) if files else ()
+    def __init__(self, authority: Authority, *shown: Path) -> None:
         self._authority = authority
+        options = zip(("--cert", "--key"), shown, strict=False)
         self._command = (
             program("curl"), "--silent", "--show-error", "--max-time", "10",
-            "--cacert", authority.root, *shown,
+            "--cacert", authority.root, *(part for option in options for part in option),
         )  # fmt: skip
+
+    @classmethod
+    def of(cls, authority: Authority, files: Files) -> Service:
+        """Return the service that has a certificate."""
+        return cls(authority, files.fullchain, files.key)
 
     def ask(self, method: str, path: str, body: object = None) -> tuple[int, dict]:
         """Return status and document of one request."""
@@ -82,7 +87,7 @@ class Service:
 
 def test_a_service_renews_downloads_and_revokes_its_own(authority: Authority):
     files = authority.issue("catalog", profile="peer")
-    service = Service(authority, files)
+    service = Service.of(authority, files)
     status, renewed = service.ask("POST", "/certificates/catalog/renew", {"lifetime": "12h"})
     assert (status, renewed["service_name"]) == (201, "catalog")
     assert renewed["replaces"] == f"cert_{files.serial:040x}"
@@ -96,7 +101,7 @@ def test_a_service_renews_downloads_and_revokes_its_own(authority: Authority):
 
 
 def test_a_service_cannot_touch_anothers_certificate(authority: Authority, good: Files):
-    service = Service(authority, authority.issue("curious", profile="peer"))
+    service = Service.of(authority, authority.issue("curious", profile="peer"))
     for method, path in (
         ("GET", f"/certificates/cert_{good.serial:040x}"),
         ("POST", f"/certificates/cert_{good.serial:040x}/renew"),
@@ -108,7 +113,7 @@ def test_a_service_cannot_touch_anothers_certificate(authority: Authority, good:
 
 def test_a_revoked_service_is_locked_out_at_its_next_request(authority: Authority):
     files = authority.issue("dismissed", profile="peer")
-    service = Service(authority, files)
+    service = Service.of(authority, files)
     assert service.ask("GET", "/certificates/dismissed")[0] == 200
     authority.mintmark("revoke", files.path, "--reason", "privilege-withdrawn").succeeded()
     status, problem = service.ask("GET", "/certificates/dismissed")
@@ -116,7 +121,7 @@ def test_a_revoked_service_is_locked_out_at_its_next_request(authority: Authorit
 
 
 def test_nobody_without_a_certificate_gets_one(authority: Authority):
-    status, problem = Service(authority, None).ask(
+    status, problem = Service(authority).ask(
         "POST", "/certificates/request", {"common_name": "anybody.example.internal"}
     )
     assert (status, problem["type"]) == (401, "urn:mintmark:error:unauthenticated")
@@ -143,3 +148,28 @@ def test_a_token_is_good_once(authority: Authority):
 
     enroll("first").succeeded()
     enroll("second").refused("the token is unknown, used up or expired")
+
+
+def test_the_request_of_the_reference_is_answered_as_it_says(authority: Authority, tmp_path: Path):
+    blocks = [block for block in pages.page("reference/rest-api.md") if block.kind == "json"]
+    wish = next(json.loads(block.text) for block in blocks if '"csr"' in block.text)
+    key, csr = tmp_path / "key.pem", tmp_path / "request.csr"
+    run(
+        program("openssl"), "req", "-new", "-newkey", "ec", "-pkeyopt",
+        "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", csr, "-subj", "/",
+    ).succeeded()  # fmt: skip
+    files = authority.directory / "admin"
+    admin = Service(authority, files / "fullchain.pem", files / "key.pem")
+    status, issued = admin.ask("POST", "/certificates/request", wish | {"csr": csr.read_text()})
+    assert status == 201, issued
+    assert issued["service_name"] == wish["service_name"]
+    assert issued["common_name"] == wish["common_name"]
+    assert issued["metadata"] == wish["metadata"]
+    names = {name["value"] for name in issued["names"]}
+    assert names == {wish["common_name"], *wish["san_dns"], *wish["san_ip"]}
+    leaf = tmp_path / "leaf.pem"
+    leaf.write_text(issued["certificate"] + issued["chain"])
+    verified = run(
+        program("openssl"), "verify", "-CAfile", authority.root, "-untrusted", leaf, leaf
+    )
+    assert verified.succeeded() == f"{leaf}: OK\n"
