@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
@@ -16,13 +17,13 @@ from mintmark.wire.http import Response
 from mintmark.wire.problem import MEDIA_TYPE, problem
 
 _STATUS_LINES: Final = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
 # field-name, and field-content without leading or trailing blanks (RFC 9110 §5.1, §5.5).
 _HEADER: Final = re.compile(
     r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+: (?![\t ])[\t\x20-\x7e\x80-\xff]+(?<![\t ])"
 ).fullmatch
-_CONNECTION: Final = ("", "Connection: close\r\n", "Connection: keep-alive\r\n")
+_CONNECTION: Final = (b"", b"Connection: close\r\n", b"Connection: keep-alive\r\n")
 _HEADS_KEPT: Final = 256
 
 # What happens to the connection after a response; an index into _CONNECTION.
@@ -44,7 +45,7 @@ class Heads:
 
     def date(self, now: float) -> None:
         """Set the Date that responses carry, Unix seconds; call it once a second."""
-        self._date = formatdate(int(now), usegmt=True)
+        self._date = formatdate(int(now), usegmt=True).encode()
         self._known.clear()
 
     def encode(self, response: Response, connection: int) -> bytes:
@@ -70,20 +71,30 @@ class Heads:
         status_line = _STATUS_LINES.get(response.status)
         if status_line is None or response.status < 200:
             raise ValueError(f"status {response.status} is not a final HTTP status")
-        headers = response.headers
+        fields = response.headers
         if response.content_type:
-            headers = (("Content-Type", response.content_type), *headers)
-        lines = [f"{name}: {value}" for name, value in headers]
-        for line in lines:
-            if not _HEADER(line):
-                raise ValueError(f"header {line!r} cannot be sent")
-        fields = "".join(f"{line}\r\n" for line in lines)
-        end = "\r\n" if response.status == 204 else "Content-Length: "
-        head = f"{status_line}Date: {self._date}\r\n{_CONNECTION[connection]}{fields}{end}"
+            fields = (("Content-Type", response.content_type), *fields)
+        encoded = b"%bDate: %b\r\n%b%b%b" % (
+            status_line,
+            self._date,
+            _CONNECTION[connection],
+            b"".join(map(_field_line, fields)),
+            b"\r\n" if response.status == 204 else b"Content-Length: ",
+        )
         if len(self._known) >= _HEADS_KEPT:
             self._known.clear()
-        self._known[key] = encoded = head.encode("latin-1")
+        self._known[key] = encoded
         return encoded
+
+
+@lru_cache(maxsize=_HEADS_KEPT)
+def _field_line(field: tuple[str, str]) -> bytes:
+    """Return a header field; most responses differ in one of theirs at most, as Location."""
+    name, value = field
+    line = f"{name}: {value}"
+    if not _HEADER(line):
+        raise ValueError(f"header {line!r} cannot be sent")
+    return line.encode("latin-1") + b"\r\n"
 
 
 def refusal(status: int, error: Error, instance: str = "") -> Response:
