@@ -17,6 +17,8 @@ class Operation(Enum):
     DOWNLOAD = "download"
     ADMIN = "admin"
 
+    __hash__ = object.__hash__  # one object a member; Enum would hash its name anew each time
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceRule:

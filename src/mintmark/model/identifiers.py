@@ -19,6 +19,8 @@ class IdentifierType(Enum):
     EMAIL = "email"
     URI = "uri"
 
+    __hash__ = object.__hash__  # one object a member; Enum would hash its name anew each time
+
 
 @dataclass(frozen=True, slots=True)
 class Identifier:

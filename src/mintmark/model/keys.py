@@ -15,6 +15,8 @@ class KeyType(Enum):
     RSA_3072 = "rsa-3072"
     RSA_4096 = "rsa-4096"
 
+    __hash__ = object.__hash__  # one object a member; Enum would hash its name anew each time
+
     @property
     def rsa_bits(self) -> int | None:
         """Modulus size in bits, or None when the key is not RSA."""
