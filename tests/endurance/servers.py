@@ -17,6 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
+
 from mintmark.server.compose import open_store
 from mintmark.server.directory import Directory
 from mintmark.store import leaf as leaves
@@ -120,6 +125,18 @@ class Server:
         except urllib.error.HTTPError as refusal:
             with refusal:
                 return _answer(refusal)
+
+    def ocsp(self, files: Files) -> str:
+        """Ask the responder about a certificate, and return its word."""
+        issuer = x509.load_pem_x509_certificate(self.authority.intermediate.read_bytes())
+        asked = ocsp.OCSPRequestBuilder().add_certificate(
+            files.certificate, issuer, hashes.SHA256()
+        )
+        answer = self.plain("/ocsp", asked.build().public_bytes(Encoding.DER))
+        response = ocsp.load_der_ocsp_response(answer.body)
+        if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
+            return response.response_status.name.lower()
+        return response.certificate_status.name.lower()
 
     def context(self, files: Files | None = None) -> ssl.SSLContext:
         """Return how a client with these files speaks TLS; without files it is anonymous."""
