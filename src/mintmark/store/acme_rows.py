@@ -165,10 +165,8 @@ def _challenge(challenge: Challenge) -> list[Any]:
         challenge.attempts,
         challenge.account_url,
     ]
-    if not challenge.attempts:
-        del values[-1]
-        while values[-1] is None:
-            values.pop()
+    while len(values) > 3 and not values[-1]:  # type, token and status stay
+        values.pop()
     return values
 
 

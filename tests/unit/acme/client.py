@@ -210,9 +210,9 @@ class Client:
         return Request(method, target, query, headers, b"", Peer(self.address))
 
     def nonce(self) -> str:
-        if self.nonces:
-            return self.nonces.pop()
-        return self.get("new-nonce", "HEAD").headers["replay-nonce"]
+        if not self.nonces:
+            self.get("new-nonce", "HEAD")
+        return self.nonces.pop()
 
     # Signed requests.
 
@@ -340,7 +340,7 @@ def flattened(header: Mapping[str, Any], payload: Any, key: Any) -> dict[str, An
 def identifiers(*names: str) -> list[dict[str, str]]:
     return [
         {
-            "type": "ip" if re.fullmatch(r"[0-9.]+|[0-9a-f:]*:[0-9a-f:]*", name) else "dns",
+            "type": "ip" if re.fullmatch(r"[0-9.]+|[0-9A-Fa-f:]*:[0-9A-Fa-f:]*", name) else "dns",
             "value": name,
         }
         for name in names
