@@ -20,6 +20,7 @@ from mintmark.model.time import Clock
 from mintmark.store.migrations import outstanding
 
 BUSY_SECONDS: Final = 5.0
+LOOK_SECONDS: Final = 1.0
 _NAP_SECONDS: Final = 0.0001
 _CACHE_KIB: Final = 16_384
 _MAPPED_BYTES: Final = 1 << 28
@@ -159,22 +160,30 @@ class Handle:
         path: of the database file.
     """
 
-    __slots__ = ("_connection", "_inode", "_path")
+    __slots__ = ("_connection", "_inode", "_look_at", "_path")
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection: apsw.Connection | None = None
         self._inode = 0
+        self._look_at = 0.0
 
     def use(self) -> apsw.Connection:
         """Return the connection, reopened if it was given up.
 
+        Its file was under that path a second ago: who reads on from a file that was moved away
+        would not see what is revoked.
+
         Raises:
             apsw.Error: the file cannot be opened.
         """
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + LOOK_SECONDS
+            self._drop_moved()
         if self._connection is None:
             self._connection = connect(self._path)
-            self._inode = self._path.stat().st_ino
+            self._inode = self._found()
         return self._connection
 
     def use_for_writing(self) -> apsw.Connection:
@@ -185,14 +194,19 @@ class Handle:
         Raises:
             apsw.Error: the file cannot be opened.
         """
-        if self._connection is not None:
-            try:
-                inode = os.stat(self._path).st_ino  # noqa: PTH116 - once a commit; Path costs more
-            except OSError:
-                inode = 0
-            if inode != self._inode:
-                self.drop()
+        self._drop_moved()
         return self.use()
+
+    def _drop_moved(self) -> None:
+        if self._connection is not None and self._found() != self._inode:
+            self.drop()
+
+    def _found(self) -> int:
+        """Return which file is under the path now, 0 for none."""
+        try:
+            return os.stat(self._path).st_ino  # noqa: PTH116 - once a commit; Path costs more
+        except OSError:
+            return 0
 
     def drop(self) -> None:
         """Give the connection up; the next use opens a new one."""
@@ -212,8 +226,6 @@ class Handle:
             return work(connection)
         except apsw.Error as error:
             raise self.explained(error) from error
-        except OSError as error:
-            raise unavailable("its file cannot be opened") from error
 
     def explained(self, error: apsw.Error) -> Error:
         """Explain an error, and drop a connection that it made useless."""
