@@ -79,6 +79,95 @@ def test_common_name_may_be_one_of_the_identifiers(client):
 
     reply = client.post(order["finalize"], csr("b.example.internal", common_name=NAME.upper()))
 
+    found = leaf(client.post(reply.json["certificate"]).body)
+    assert found.subject.rfc4514_string() == f"CN={NAME}"
+
+
+# Refused CSRs leave the order ready.
+
+
+@pytest.mark.parametrize(
+    ("names", "common_name"),
+    [
+        ((NAME, "evil.example.internal"), ""),
+        ((), ""),
+        (("evil.example.internal",), ""),
+        ((NAME,), "evil.example.internal"),
+        ((NAME,), "not a name"),
+        ((f"*.{NAME}",), ""),
+        ((NAME, "spiffe://example.internal/web"), ""),
+    ],
+)
+def test_csr_for_other_names_is_refused(world, client, names, common_name):
+    location, order = client.ready(NAME)
+
+    client.post(order["finalize"], csr(*names, common_name=common_name)).problem("badCSR", 400)
+
+    assert client.post(location).json["status"] == "ready"
+    assert count(world) == 0
+    assert client.post(order["finalize"], csr(NAME)).status == 200
+
+
+def test_csr_that_lacks_a_name_is_refused(client):
+    _, order = client.ready(NAME, "b.example.internal")
+
+    problem = client.post(order["finalize"], csr(NAME)).problem("badCSR")
+
+    assert "b.example.internal" in problem["detail"]
+
+
+def test_csr_with_the_account_key_is_refused(world, client):
+    private = serialization.load_pem_private_key(client.key.as_pem(private=True), None)
+    _, order = client.ready(NAME)
+
+    client.post(order["finalize"], csr(NAME, private=private)).problem("badCSR", 400)
+    assert count(world) == 0
+
+
+def test_csr_with_an_issuers_key_is_refused(client):
+    _, order = client.ready(NAME)
+
+    client.post(order["finalize"], csr(NAME, private=pki.private_key(number=1))).problem("badCSR")
+
+
+def test_csr_with_a_weak_key_is_refused(client):
+    weak = rsa.generate_private_key(65537, 1024)
+    _, order = client.ready(NAME)
+
+    client.post(order["finalize"], csr(NAME, private=weak)).problem("badCSR", 400)
+
+
+def test_csr_whose_signature_is_not_its_keys_is_refused(client):
+    der = bytearray(pki.csr(None, NAME))
+    der[-5] ^= 1
+    _, order = client.ready(NAME)
+
+    client.post(order["finalize"], {"csr": jose.encode(bytes(der))}).problem("badCSR", 400)
+
+
+@pytest.mark.parametrize(
+    ("payload", "word"),
+    [
+        ({}, "malformed"),
+        ({"csr": 7}, "malformed"),
+        ({"csr": "!"}, "malformed"),
+        ({"csr": ""}, "badCSR"),
+        ({"csr": "AAAA"}, "badCSR"),
+    ],
+)
+def test_what_is_no_csr_is_refused(client, payload, word):
+    _, order = client.ready(NAME)
+
+    client.post(order["finalize"], payload).problem(word, 400)
+
+
+def test_extensions_of_the_csr_are_ignored(client):
+    smuggled = (x509.BasicConstraints(ca=True, path_length=None), True)
+    _, order = client.ready(NAME)
+    payload = {"csr": jose.encode(pki.csr(None, NAME, extensions=(smuggled,)))}
+
+    reply = client.post(order["finalize"], payload)
+
     extensions = leaf(client.post(reply.json["certificate"]).body).extensions
     constraints = [one.value for one in extensions if isinstance(one.value, x509.BasicConstraints)]
     assert not any(one.ca for one in constraints)
