@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ pytestmark = pytest.mark.interop
 PAGE = "how-to/nginx.md"
 NAME = "www.example.internal"
 SITE = "/etc/nginx/conf.d/www.conf"
+OCSP = "/etc/nginx/snippets/ocsp.conf"
 REFUSAL = "400 The SSL certificate error"
 
 
@@ -192,3 +193,41 @@ def test_a_resumed_session_does_not_outlive_a_revocation_at_nginx(
     (nginx.directory / "crl.pem").write_bytes(authority.crl_pem())
     reload(nginx.daemon)
     until(lambda: "hello" not in visitor.visit(), "nginx refuses it")
+
+
+@contextmanager
+def asking_ocsp(
+    authority: Authority, root: Path, nobody: Account, responder: str
+) -> Iterator[Nginx]:
+    """Run nginx with the page's configuration for OCSP in place of the one for CRLs."""
+    program("nginx")
+    here = words(authority, root) | {"http://pki.example.internal:8080": responder}
+    sandbox = pages.Sandbox(root, here)
+    sandbox.write(OCSP, pages.file(PAGE, OCSP))
+    files = authority.issue(NAME, "--san", "127.0.0.1", profile="server")
+    files.copy(sandbox.path("/etc/nginx/tls"))
+    site = pages.file(PAGE, SITE)
+    crl = "ssl_crl /etc/nginx/tls/crl.pem;"
+    assert crl in site
+    sandbox.write(SITE, site.replace(crl, f"include {OCSP};"))
+    with start(sandbox, nobody) as daemon:
+        yield Nginx(int(sandbox.words["443"]), daemon, sandbox.path("/etc/nginx/tls"))
+
+
+def test_nginx_that_asks_ocsp_refuses_at_the_next_connection(
+    authority: Authority, place: Path, nobody: Account
+):
+    client = authority.issue("watched", profile="client")
+    with asking_ocsp(authority, place / "nginx-ocsp", nobody, authority.http) as nginx:
+        assert nginx.curl(ca=client.ca, client=client).succeeded() == "hello CN=watched\n"
+        authority.mintmark("revoke", client.path, "--reason", "superseded").succeeded()
+        assert REFUSAL in nginx.curl(ca=client.ca, client=client).text
+        assert "certificate revoked" in reason(nginx)
+
+
+def test_nginx_that_cannot_ask_ocsp_refuses_everybody(
+    authority: Authority, place: Path, nobody: Account, good: Files
+):
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    with asking_ocsp(authority, place / "nginx-deaf", nobody, nowhere) as nginx:
+        assert REFUSAL in nginx.curl(ca=good.ca, client=good).text
