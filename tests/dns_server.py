@@ -107,6 +107,10 @@ class DNSServer:
         elif not any(known == name for known, _ in self.records):
             reply.set_rcode(dns.rcode.NXDOMAIN)
 
+    def call(self, coroutine_function):
+        """Run one of the server's own coroutines in its loop."""
+        self._run(coroutine_function())
+
     def _run(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
 
@@ -118,10 +122,13 @@ class DNSServer:
         )
         return port
 
-    async def _stop(self):
-        self._udp.close()
+    async def stop_tcp(self):
         self._tcp.close()
         await self._tcp.wait_closed()
+
+    async def _stop(self):
+        self._udp.close()
+        await self.stop_tcp()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()

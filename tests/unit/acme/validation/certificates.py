@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
@@ -31,6 +31,7 @@ def certificate(
     signer=None,
     issuer="mintmark",
     key=None,
+    subject_key_id=False,
 ):
     """Return a validation certificate and its key; `names` are texts or general names."""
     key = key or ec.generate_private_key(ec.SECP256R1())
@@ -48,6 +49,9 @@ def certificate(
             general_name(parse_any(name)) if isinstance(name, str) else name for name in names
         ]
         builder = builder.add_extension(x509.SubjectAlternativeName(general), critical=False)
+    if subject_key_id:
+        extension = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        builder = builder.add_extension(extension, critical=False)
     if acme_identifier:
         extension = x509.UnrecognizedExtension(ACME_IDENTIFIER, value or digest())
         builder = builder.add_extension(extension, critical=critical)
@@ -64,7 +68,3 @@ def server_context(directory, pair, *protocols):
     if protocols:
         context.set_alpn_protocols(list(protocols))
     return context
-
-
-def large_rsa():
-    return rsa.generate_private_key(65537, 2048)

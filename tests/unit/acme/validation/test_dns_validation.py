@@ -161,6 +161,44 @@ def test_silence_over_tcp_ends_too(world):
     assert_failed(dns01(world, dns_timeout=0.2, dns_try=0.05), "dns", world.dns.address)
 
 
+@pytest.mark.parametrize(
+    ("over_tcp", "said"),
+    [
+        (lambda wire: wire[:2] + b"\x83\x80" + wire[4:], "a truncated answer over TCP"),
+        (lambda wire: b"", "not a reply"),
+    ],
+    ids=["truncated again", "nothing"],
+)
+def test_bad_answer_over_tcp_is_a_dns_failure(world, over_tcp, said):
+    def answer(wire, tcp):
+        return over_tcp(wire) if tcp else wire[:2] + b"\x83\x80" + wire[4:]
+
+    world.dns.raw[NAME] = answer
+    assert_failed(dns01(world), "dns", said)
+
+
+def test_resolver_that_hangs_up_over_tcp_is_named(world, run):
+    async def hang_up(reader, writer):
+        await reader.read(1)
+        writer.transport.abort()
+
+    world.dns.truncated.add(NAME)
+    world.dns.add(NAME, "TXT", DIGEST)
+    # UDP of one server and TCP of another on one port.
+    world.dns.call(world.dns.stop_tcp)
+    world.web(hang_up, port=world.dns.port)
+    assert_failed(dns01(world), "dns", "before the answer was complete")
+
+
+def test_cut_txt_record_is_a_dns_failure(world):
+    def cut(wire, tcp):
+        record = b"\xc0\x0c" + wire[-4:] + b"\0\0\0\x3c\0\3\x09ab"
+        return wire[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + wire[12:] + record
+
+    world.dns.raw[NAME] = cut
+    assert_failed(dns01(world), "dns", "cut short")
+
+
 def test_resolver_that_is_not_there_is_named(world):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))

@@ -8,6 +8,9 @@ import ssl
 
 import pytest
 
+from mintmark.protocol.acme.validation.http01 import Target, follow
+from mintmark.protocol.acme.validation.outcome import ChallengeError
+from mintmark.protocol.acme.validation.settings import ValidationSettings
 from tests.unit.acme.validation.world import (
     KEY_AUTHORIZATION,
     PATH,
@@ -346,6 +349,14 @@ class TestRedirects:
 
 
 class TestWithoutPrivateAddresses:
+    def test_redirect_to_an_address_is_refused(self):
+        base = Target(https=False, host=NAME, port=80, path="/x")
+        settings = ValidationSettings(allow_private=False)
+        with pytest.raises(ChallengeError) as caught:
+            follow(base, "http://8.8.8.8/", "x", settings)
+        assert_failed(caught.value.failed, "connection", "in place of a name")
+        assert follow(base, "//b.example.internal./y", "x", settings).host == "b.example.internal"
+
     def test_private_address_is_refused(self, world):
         outcome = world.http(80, allow_private=False)
         assert_failed(outcome, "unauthorized", "127.0.0.1 is a loopback address")

@@ -8,11 +8,17 @@ import ssl
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from mintmark.protocol.acme.validation import tls_alpn01
+from mintmark.wire.identifiers import parse_any
 from tests.unit.acme.validation.certificates import certificate, digest, server_context
-from tests.unit.acme.validation.world import assert_failed, assert_validated
+from tests.unit.acme.validation.world import KEY_AUTHORIZATION, assert_failed, assert_validated
 
 NAME = "a.example.internal"
+DAMAGED, _ = certificate(NAME, subject_key_id=True)
 
 
 @pytest.fixture(autouse=True)
@@ -139,6 +145,39 @@ def test_certificate_signed_by_another_key_is_refused(check):
 def test_certificate_of_another_issuer_is_refused(check):
     outcome = check(certificate(NAME, issuer="Somebody"))
     assert_failed(outcome, "incorrectResponse", "does not sign itself")
+
+
+def test_key_of_absurd_size_is_refused(check, monkeypatch):
+    monkeypatch.setattr(tls_alpn01, "_MAX_RSA_BITS", 1024)
+    key = rsa.generate_private_key(65537, 2048)
+    assert_failed(check(certificate(NAME, key=key)), "incorrectResponse", "an RSA key of more")
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_damaged_certificate_is_described(data):
+    good = DAMAGED.public_bytes(Encoding.DER)
+    damaged = bytearray(good)
+    for _ in range(data.draw(st.integers(1, 3))):
+        damaged[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
+    octets = bytes(damaged)
+    said = tls_alpn01.look(octets, parse_any(NAME), KEY_AUTHORIZATION.decode())
+    assert said is None if octets == good else said
+
+
+def test_repeated_extension_is_described():
+    octets = DAMAGED.public_bytes(Encoding.DER).replace(b"\x55\x1d\x0e", b"\x55\x1d\x11")
+    said = tls_alpn01.look(octets, parse_any(NAME), KEY_AUTHORIZATION.decode())
+    assert said is not None
+    assert said.startswith("cannot be read")
+
+
+@pytest.mark.parametrize("octets", [b"", b"\x30\x00", b"x" * 100])
+def test_what_is_no_certificate_is_described(octets):
+    said = tls_alpn01.look(octets, parse_any(NAME), KEY_AUTHORIZATION.decode())
+    assert said is not None
+    assert said.startswith("cannot be read")
 
 
 def test_other_protocol_is_refused(check):

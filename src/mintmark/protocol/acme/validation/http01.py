@@ -235,8 +235,6 @@ class _Reader(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._fail("the server changed to another protocol (101)")
-        except httptools.HttpParserCallbackError as error:
-            self._fail(f"{error.__context__ or error}")
         except httptools.HttpParserError:
             self._fail("what came back is not HTTP/1.1")
         if not self._in_body and self._header_bytes > self._settings.header_bytes:

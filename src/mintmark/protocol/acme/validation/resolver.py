@@ -192,9 +192,12 @@ class Resolver:
                 except (OSError, EOFError, ValueError) as error:  # TimeoutError is an OSError
                     tries.note(server, self._reason(error))
                     continue
-                if reply.rcode in {dns.NOERROR, dns.NXDOMAIN} and not reply.truncated:
+                if reply.truncated:
+                    tries.note(server, "a truncated answer over TCP")
+                elif reply.rcode not in {dns.NOERROR, dns.NXDOMAIN}:
+                    tries.note(server, dns.RCODES.get(reply.rcode, f"response code {reply.rcode}"))
+                else:
                     return reply, server
-                tries.note(server, dns.RCODES.get(reply.rcode, f"response code {reply.rcode}"))
         raise ChallengeError("dns", f"no usable answer for {tries.what}{tries.told()}")
 
     def _reason(self, error: Exception) -> str:

@@ -24,6 +24,12 @@ from mintmark.wire.identifiers import from_general_name
 ALPN: Final = "acme-tls/1"
 _ACME_IDENTIFIER: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")  # RFC 8737 §3
 _OCTET_STRING_32: Final = b"\x04\x20"
+_UNREADABLE: Final = (
+    ValueError,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 _MAX_NAMES: Final = 100  # that are shown or looked at
 _MAX_RSA_BITS: Final = 8192  # a larger key is only there to cost time
 
@@ -72,8 +78,8 @@ def look(der: bytes, identifier: Identifier, key_authorization: str) -> str | No
     try:
         certificate = x509.load_der_x509_certificate(der)
         extensions = certificate.extensions
-    except ValueError as error:
-        return f"cannot be read: {error}"
+    except _UNREADABLE as error:
+        return f"cannot be read: {shown(str(error))}"
     return (
         _names(extensions, identifier)
         or _digest(extensions, key_authorization)
