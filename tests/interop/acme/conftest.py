@@ -1,0 +1,43 @@
+"""One authority for ACME clients, and the DNS server that it asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.interop.acme import nameserver as dns
+from tests.interop.acme.nameserver import Nameserver
+from tests.interop.acme.service import Service
+from tests.interop.authority import Authority
+from tests.interop.programs import Account, free_port
+
+
+@pytest.fixture(scope="session")
+def nameserver(place: Path, nobody: Account) -> Iterator[Nameserver]:
+    """The DNS server of example.internal."""
+    with dns.serving(place / "nameserver", nobody) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def service(place: Path, nameserver: Nameserver) -> Iterator[Service]:
+    """The authority, served, with a second provisioner that wants external account binding."""
+    http_port, https_port = free_port(), free_port()
+    authority = Authority.create(
+        place / "acme",
+        settings=f"""
+acme:
+  validation:
+    http_port: {http_port}
+    https_port: {https_port}
+    resolvers: ["{nameserver.address}"]
+provisioners:
+  - name: acme
+  - name: partners
+    external_account_binding: true
+""",
+    )
+    with authority.serving():
+        yield Service(authority, nameserver, http_port, https_port)

@@ -1,0 +1,46 @@
+"""An authority served for ACME clients: where they find it, and where it looks for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.interop.acme.nameserver import Nameserver
+from tests.interop.authority import Authority
+
+
+@dataclass(frozen=True)
+class Service:
+    """A served authority and the ports that it validates at.
+
+    Args:
+        authority: the authority.
+        nameserver: the only resolver that its validation asks.
+        http_port: in place of 80, where the tests may not listen.
+        https_port: in place of 443.
+    """
+
+    authority: Authority
+    nameserver: Nameserver
+    http_port: int
+    https_port: int
+
+    @property
+    def host(self) -> str:
+        """Host and port of its URLs."""
+        return f"localhost:{self.authority.https_port}"
+
+    @property
+    def directory(self) -> str:
+        """URL of the directory of the provisioner `acme`."""
+        return f"https://{self.host}/acme/acme/directory"
+
+    @property
+    def root(self) -> Path:
+        """What clients trust."""
+        return self.authority.root
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What texts of the pages mean here."""
+        return {"pki.example.internal:8443": self.host}
