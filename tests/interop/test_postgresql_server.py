@@ -28,6 +28,7 @@ PAGE = "how-to/postgresql.md"
 NAME = "postgres.example.internal"
 SETTINGS = "/etc/postgresql/15/main/conf.d/tls.conf"
 ACCESS = "/etc/postgresql/15/main/pg_hba.conf"
+MAP = "/etc/postgresql/15/main/pg_ident.conf"
 LOADED = "received SIGHUP, reloading configuration files"
 
 
@@ -75,6 +76,7 @@ def start(sandbox: pages.Sandbox, nobody: Account) -> AbstractContextManager[Dae
     """Return a context in which PostgreSQL runs with the page's configuration."""
     settings = (
         f"port = {sandbox.words['5432']}\nhba_file = '{sandbox.path(ACCESS)}'\n"
+        f"ident_file = '{sandbox.path(MAP)}'\n"
         f"include = '{sandbox.path(SETTINGS)}'\n"
     )
     return cluster.postgresql(sandbox.root, nobody, settings)
@@ -105,7 +107,7 @@ def postgresql(
     directory = files.copy(sandbox.path("/etc/postgresql/tls")).path
     (directory / "crl.pem").write_bytes(crl_file.read_bytes())
     nobody.owns(directory)
-    for title in (SETTINGS, ACCESS):
+    for title in (SETTINGS, ACCESS, MAP):
         sandbox.write(title, pages.file(PAGE, title))
     with start(sandbox, nobody) as daemon:
         for role in ("worker", "revoked", "expired", "leaving"):
