@@ -9,15 +9,17 @@ import contextlib
 import os
 import resource
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import apsw
 import pytest
 
 from tests.endurance.journal import assert_kept
 from tests.endurance.servers import Server, grows, make, serving, storming, wait
-from tests.interop.programs import account, program, until
+from tests.interop.programs import program, until
 
 pytestmark = pytest.mark.endurance
 
@@ -101,3 +103,96 @@ def test_file_that_may_not_grow_is_refused_in_words_and_survived(place):
         wait(grows(journal, 50), "certificates without the limit")
     assert_kept(server, journal)
     server.prove()
+
+
+def test_read_only_database_is_refused_in_words_and_survived(place):
+    server = make(place)
+    database = server.authority.directory / "mintmark.db"
+    if os.geteuid() == 0:  # root without the right to pass over a file's mode
+        setpriv = program("setpriv"), "--bounding-set=-dac_override", "--inh-caps=-dac_override"
+        server.daemon.command = (*setpriv, "--", *server.daemon.command)
+    with serving(server):
+        with server.connect(server.files) as client:
+            assert client.issue("before.storm.internal").status == 201
+        replace_by_copy(database, mode=0o400)
+
+        assert refused_issuance(server) == "the database cannot be used: it is read-only"
+        assert_reads(server)
+        database.chmod(0o600)
+
+        with server.connect(server.files) as client:
+            assert client.issue("after.storm.internal").status == 201
+    server.prove()
+
+
+def test_database_that_was_moved_away_is_missed_and_found_again(place):
+    server = make(place)
+    database = server.authority.directory / "mintmark.db"
+    away = place / "away"
+    away.mkdir()
+    with serving(server):
+        with server.connect(server.files) as client:
+            assert client.issue("before.storm.internal").status == 201
+        move(database, away)
+
+        sentence = refused_issuance(server)
+        assert sentence == "the database cannot be used: its file cannot be opened"
+        assert not database.exists()
+        wait(lambda: server.health().status == 503, "the server says how it is")
+        assert server.ocsp(server.files) == "try_later"
+        move(away / database.name, database.parent)
+
+        with server.connect(server.files) as client:
+            assert client.issue("after.storm.internal").status == 201
+        assert server.is_healthy()
+    server.prove()
+
+
+def test_disk_that_cannot_make_durable_is_refused_in_words_and_survived(place):
+    server = make(place)
+    with serving(server), storming(server) as journal:
+        wait(grows(journal, 50), "certificates")
+        with sync_fails(server):
+            sentence = refused_issuance(server)
+            assert sentence == "the database cannot be used: reading or writing its file failed"
+        wait(grows(journal, 50), "certificates on the mended disk")
+        server.kill()
+        server.start()
+        wait(grows(journal, 50), "certificates after the next start")
+    assert_kept(server, journal)
+    server.prove()
+
+
+@contextlib.contextmanager
+def sync_fails(server: Server) -> Iterator[None]:
+    """Have every fsync(2) of a server fail for the length of a block."""
+    calls = "trace=fsync,fdatasync", "inject=fsync,fdatasync:error=EIO"
+    command = (program("strace"), "-f", "-qq", "-o", "/dev/null", "-e", calls[0], "-e", calls[1])
+    tracer = subprocess.Popen([*command, "-p", str(server.pid)])
+    try:
+        traced = f"TracerPid:\t{tracer.pid}\n"
+        wait(lambda: traced in Path(f"/proc/{server.pid}/status").read_text(), "strace")
+        yield
+    finally:
+        tracer.send_signal(signal.SIGINT)
+        tracer.wait()
+
+
+def replace_by_copy(database: Path, mode: int) -> None:
+    """Put a copy in a database's place, as a restored backup would be."""
+    copy = database.with_name("copy.db")
+    source = apsw.Connection(str(database))
+    source.execute("VACUUM INTO ?", (str(copy),))
+    source.close()
+    copy.chmod(mode)
+    for suffix in ("-wal", "-shm"):
+        Path(f"{database}{suffix}").unlink(missing_ok=True)
+    copy.replace(database)
+
+
+def move(database: Path, to: Path) -> None:
+    """Move a database with what belongs to it."""
+    for suffix in ("", "-wal", "-shm"):
+        file = database.with_name(database.name + suffix)
+        if file.exists():
+            file.rename(to / file.name)
