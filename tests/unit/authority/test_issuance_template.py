@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from mintmark.authority.issuance.builder import leaf_builder
+from mintmark.authority.issuance.frame import cut
 from mintmark.authority.issuance.issuing import IssuingKey
 from mintmark.authority.issuance.shape import Pointers
+from mintmark.authority.issuance.tbs import split
 from mintmark.model.identifiers import Identifier, IdentifierType
 from mintmark.model.keys import KeyType
 from mintmark.model.profile import (
@@ -28,6 +30,7 @@ from mintmark.model.profile import (
 from tests import pki
 
 QUICK = (KeyType.EC_P256, KeyType.EC_P384, KeyType.ED25519, KeyType.RSA_2048)
+SERIAL = bytes(range(0x40, 0x54))
 LATEST = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp())
 
 
@@ -131,6 +134,42 @@ def test_template_equals_builder(  # noqa: PLR0917 - hypothesis fills them
     )
 
     assert template_tbs(approval, serial, issuing) == built_tbs(approval, serial, issuing)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    key_type=some.sampled_from(QUICK),
+    profile=profiles,
+    names=some.lists(identifier, min_size=1, max_size=12, unique=True),
+    common_name=some.one_of(some.just(""), text),
+    not_before=some.integers(0, LATEST),
+    lifetime=some.integers(0, 50 * 365 * 86400),
+    serial=serials,
+)
+def test_frame_cut_from_one_leaf_holds_every_other(
+    key_type, profile, names, common_name, not_before, lifetime, serial
+):
+    issuing = pki.pki().issuing
+    first, first_serial = pki.approval(issuing, profile=profile, subject=pki.key(key_type)), SERIAL
+    frame = cut(split(built_tbs(first, first_serial, issuing)), first_serial)
+    other = dataclasses.replace(
+        first,
+        common_name=common_name,
+        identifiers=tuple(names),
+        key=pki.key(key_type, number=101),
+        not_before=not_before,
+        not_after=not_before + lifetime,
+        seal=pki.SEAL,
+    )
+
+    fixed = issuing.form(profile, key_type).subject
+    assert frame.expected(other, serial, fixed) == built_tbs(other, serial, issuing)
+
+
+def test_leaf_without_names_has_no_frame():
+    issuing = pki.pki().issuing
+    approval = pki.approval(issuing, profile=OCSP_RESPONDER)
+    assert cut(split(built_tbs(approval, SERIAL, issuing)), SERIAL) is None
 
 
 @pytest.mark.parametrize("profile", [*BUILT_IN, OCSP_RESPONDER], ids=lambda each: each.name)

@@ -7,6 +7,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from mintmark.authority.issuance import lints
 from mintmark.authority.issuance.issuing import IssuingKey
 from mintmark.authority.issuance.lints import CERTIFICATE_LINTS, LINTS, lint
 from mintmark.authority.issuance.shape import Pointers
@@ -120,6 +121,36 @@ def test_good_leaf_passes_twice(leaf):
         lint(leaf.tbs, leaf.approval, leaf.issuing, leaf.serial)
 
     assert leaf.issuing.form(SERVER, KeyType.EC_P256).linted
+
+
+def test_later_leaf_is_compared_as_a_whole(leaf, monkeypatch):
+    lint(leaf.tbs, leaf.approval, leaf.issuing, leaf.serial)
+    monkeypatch.setattr(lints, "parse_back", lambda *_: pytest.fail("it was parsed"))
+    later = Leaf(leaf.issuing, "other.example.internal", "2001:db8::1", common_name="")
+    lint(later.tbs, later.approval, later.issuing, later.serial)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "options"),
+    [
+        ("issuer-approved", Kind.INTERNAL, {"issuer": "0" * 16}),
+        ("validity-nesting", Kind.BAD_LIFETIME, {"not_before": 0, "not_after": 90 * 86400}),
+        ("lifetime", Kind.BAD_LIFETIME, {"not_after": pki.NOW + 1}),
+        ("common-name", Kind.REJECTED_IDENTIFIER, {"common_name": "b.example.internal"}),
+        ("subject", Kind.INTERNAL, {"common_name": "a" * 65}),
+    ],
+)
+def test_later_leaf_that_should_not_have_been_approved_is_stopped(leaf, name, kind, options):
+    lint(leaf.tbs, leaf.approval, leaf.issuing, leaf.serial)
+    Leaf(leaf.issuing, "a.example.internal", **options).refused(name, kind=kind)
+
+
+def test_later_leaf_without_names_is_stopped(leaf):
+    lint(leaf.tbs, leaf.approval, leaf.issuing, leaf.serial)
+    later = Leaf(leaf.issuing, common_name="")
+    later.approval = dataclasses.replace(later.approval, identifiers=(), seal=pki.SEAL)
+    later.tbs = template_tbs(later.approval, later.issuing, later.serial)
+    later.refused("subject-alternative-name-presence")
 
 
 @pytest.mark.parametrize("cut", [0, 1, 50, -1, -100])

@@ -9,6 +9,7 @@ from cryptography import x509
 
 from mintmark.authority.issuance.builder import encoded_extension, fixed_subject, static_extensions
 from mintmark.authority.issuance.constraints import NameConstraints
+from mintmark.authority.issuance.frame import Frame
 from mintmark.authority.issuance.shape import Pointers
 from mintmark.authority.issuance.tbs import split_certificate
 from mintmark.authority.issuance.template import Template
@@ -35,6 +36,7 @@ class LeafForm:
         extensions: the static extensions, by the octets in which the plain builder encodes
             them; what stands there octet for octet need not be parsed.
         linted: whether a leaf passed the lints that say the same of all leaves of this form.
+        frame: cut from that leaf; None before, and for leaves without names.
     """
 
     profile: Profile
@@ -42,6 +44,7 @@ class LeafForm:
     subject: bytes
     extensions: dict[bytes, x509.Extension[Any]]
     linted: bool = False
+    frame: Frame | None = None
 
 
 class IssuingKey:

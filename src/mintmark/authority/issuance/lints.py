@@ -2,15 +2,14 @@
 
 The TBSCertificate is parsed back by `cryptography`, which had no part in encoding it, and
 compared with its approval and its issuer. Each lint is one rule with its clause; they run in
-the order of the table at the end, and the first that fails ends the issuance.
+the order of the table at the end, and the first that fails ends the issuance. Once a leaf passed
+them all, others of its form are compared with it as a whole (`frame`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Final
 
 from cryptography import x509
@@ -26,6 +25,7 @@ from mintmark.authority.issuance.form_lints import (
     ocsp_no_check,
     pointers,
 )
+from mintmark.authority.issuance.frame import YEAR_2050, common_name_added, cut
 from mintmark.authority.issuance.issuing import IssuingKey
 from mintmark.authority.issuance.serial import SERIAL_OCTETS
 from mintmark.authority.issuance.shape import key_identifier
@@ -66,6 +66,8 @@ def lint(tbs: bytes, approval: Approval, issuing: IssuingKey, serial: bytes) -> 
     Raises:
         Error: the first lint's that fails, with its clause.
     """
+    if _fits_frame(tbs, approval, issuing, serial):
+        return
     try:
         candidate = parse_back(tbs, approval, issuing, serial)
         form = candidate.form
@@ -78,7 +80,29 @@ def lint(tbs: bytes, approval: Approval, issuing: IssuingKey, serial: bytes) -> 
         raise Error(
             Kind.INTERNAL, f"lint 'syntax': the certificate cannot be read: {error} (RFC 5280 §4.1)"
         ) from error
-    form.linted = True
+    if not form.linted:
+        form.linted, form.frame = True, cut(candidate.fields, serial)
+
+
+def _fits_frame(tbs: bytes, approval: Approval, issuing: IssuingKey, serial: bytes) -> bool:
+    """Whether a leaf is one that passed every lint, with what was approved in its places.
+
+    What lints say of the approval itself is looked at here; a doubt is left to them.
+    """
+    form = issuing.form(approval.profile, approval.key.type)
+    frame, name = form.frame, approval.common_name
+    if frame is None or issuing.constraints or len(name) > MAX_ATTRIBUTE:
+        return False
+    issuer, profile, names = issuing.issuer, approval.profile, approval.identifiers
+    not_before, not_after = approval.not_before, approval.not_after
+    return (
+        approval.issuer == issuer.id
+        and not _serial_fault(serial)
+        and issuer.not_before <= not_before <= not_after <= issuer.not_after
+        and profile.lifetime_min <= not_after - not_before <= profile.lifetime_max
+        and (name in [each.value for each in names] if name else bool(names))
+        and tbs == frame.expected(approval, serial, form.subject)
+    )
 
 
 def _issuer_is_approved(candidate: Candidate) -> str:
@@ -91,6 +115,10 @@ def _serial(candidate: Candidate) -> str:
     serial = candidate.fields.serial[2:]
     if serial != candidate.serial:
         return f"serial {serial.hex()} is not the one handed out"
+    return _serial_fault(serial)
+
+
+def _serial_fault(serial: bytes) -> str:
     if len(serial) != SERIAL_OCTETS or serial[0] & 0xC0 != 0x40:
         return f"serial {serial.hex()} is not 20 octets that begin with the bits 01"
     # 112 random bits repeat an octet fourteen times only when nothing was random.
@@ -113,30 +141,14 @@ def _time_encoding(candidate: Candidate) -> str:
     """Check UTCTime through 2049, GeneralizedTime after, seconds and Z in both."""
     validity = candidate.fields.validity
     approval = candidate.approval
-    if validity == _expected_validity(approval.not_before, approval.not_after):
-        return ""
     _, at, end = der.read(validity)
     for seconds in (approval.not_before, approval.not_after):
         tag, start, stop = der.read(validity, at)
-        expected = (der.UTC_TIME, 13) if seconds < _YEAR_2050 else (der.GENERALIZED_TIME, 15)
+        expected = (der.UTC_TIME, 13) if seconds < YEAR_2050 else (der.GENERALIZED_TIME, 15)
         if (tag, stop - start) != expected or validity[stop - 1] != 0x5A:
             return f"{timestamp(seconds)} is not encoded as its year demands"
         at = stop
     return "" if at == end else "the validity has more than two times"
-
-
-_YEAR_2050: Final = 2_524_608_000
-
-
-@lru_cache(maxsize=256)
-def _expected_validity(not_before: int, not_after: int) -> bytes:
-    """Return a Validity as RFC 5280 §4.1.2.5 has it; leaves of one second share it."""
-    times = []
-    for seconds in (not_before, not_after):
-        tag, form = (0x17, "%y") if seconds < _YEAR_2050 else (0x18, "%Y")
-        text = datetime.fromtimestamp(seconds, UTC).strftime(f"{form}%m%d%H%M%SZ").encode()
-        times.append(bytes((tag, len(text))) + text)
-    return bytes((0x30, len(times[0]) + len(times[1]))) + times[0] + times[1]
 
 
 def _validity(candidate: Candidate) -> str:
@@ -179,16 +191,10 @@ def _subject(candidate: Candidate) -> str:
     for text in (approval.common_name, *[text for _, text in approval.profile.subject]):
         if len(text) > MAX_ATTRIBUTE:
             return f"subject attribute {text!r} has more than {MAX_ATTRIBUTE} characters"
-    approved = candidate.form.subject
-    if approval.common_name:
-        value = der.tlv(der.UTF8_STRING, approval.common_name.encode())
-        approved += der.tlv(der.SET, der.tlv(der.SEQUENCE, _COMMON_NAME, value))
+    approved = common_name_added(candidate.form.subject, approval.common_name)
     if candidate.fields.subject != der.sequence(approved):
         return "the subject is not the approved one, or not encoded as RFC 5280 asks"
     return ""
-
-
-_COMMON_NAME: Final = der.oid("2.5.4.3")
 
 
 def _common_name(candidate: Candidate) -> str:
