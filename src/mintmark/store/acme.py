@@ -51,6 +51,11 @@ class ACMEStore(Protocol):
     async def account_by_key(self, provisioner: str, thumbprint: bytes) -> Account | None:
         """Return the account of a key."""
 
+    async def accounts(
+        self, provisioner: str | None, *, after: str | None, limit: int
+    ) -> list[Account]:
+        """Return accounts, by id."""
+
     async def order(self, order_id: str) -> Order | None:
         """Return an order by id."""
 

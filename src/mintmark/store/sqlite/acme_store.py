@@ -25,6 +25,10 @@ _ORDER: Final = TABLES[Order].select
 _AUTHORIZATION: Final = TABLES[Authorization].select
 _EXTERNAL_KEY: Final = TABLES[ExternalKey].select
 
+# ?1 provisioner or NULL, ?2 after, ?3 limit
+_ACCOUNTS: Final = f"""
+{_ACCOUNT} WHERE id > ?2 AND (?1 IS NULL OR provisioner = ?1) ORDER BY id LIMIT ?3
+"""  # noqa: S608 - ours
 # ?1 account, ?2 `after` or NULL, ?3 now, ?4 limit
 _ORDERS: Final = f"""
 {_ORDER} WHERE account = ?1 AND expires_at >= ?3 AND status != 'invalid'
@@ -64,6 +68,15 @@ class SQLiteACME(Access):
             f"{_ACCOUNT} WHERE provisioner = ? AND thumbprint = ?", (provisioner, thumbprint)
         )
         return None if row is None else acme_rows.account(row)
+
+    async def accounts(
+        self, provisioner: str | None, *, after: str | None, limit: int
+    ) -> list[Account]:
+        """Return accounts, by id."""
+        found = await self._scan(
+            lambda c: c.execute(_ACCOUNTS, (provisioner, after or "", limit)).fetchall()
+        )
+        return [acme_rows.account(row) for row in found]
 
     async def order(self, order_id: str) -> Order | None:
         """Return an order by id."""
