@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from mintmark.client.documents import (
+    AccountDocument,
+    AccountPage,
     AuditEntry,
     AuditPage,
     CertificateDocument,
     CertificatePage,
     CertificateRequest,
     CertificateSummary,
+    ExternalKeyDocument,
+    ExternalKeyPage,
+    ExternalKeyRequest,
     Health,
     IssuedCertificate,
     IssuerDocument,
     IssuerList,
+    NewExternalKey,
+    PauseDocument,
+    PausePage,
     Problem,
     ReasonWord,
     RekeyRequest,
     RenewalRequest,
+    RenewalWindowsMoved,
+    RenewalWindowsRequest,
     RevocationDocument,
     RevocationRequest,
     RootDocument,
@@ -31,6 +41,8 @@ from mintmark.client.documents import (
     SerialStatus,
     TokenDocument,
     TokenRequest,
+    Unpaused,
+    UnpauseRequest,
     Version,
 )
 from mintmark.client.transport import Answer, Transport
@@ -189,6 +201,70 @@ class APIClient:
                 return
             left = None if left is None else left - len(page.records)
 
+    # --- ACME ----------------------------------------------------------------------------------
+
+    def create_external_key(self, wish: ExternalKeyRequest) -> NewExternalKey:
+        """Make an external account key; admins only, like everything of ACME here."""
+        return self._call(NewExternalKey, "POST", "/acme/external-keys", wish)
+
+    def external_keys(
+        self, *, provisioner: str | None = None, limit: int | None = None
+    ) -> Iterator[ExternalKeyDocument]:
+        """Yield external account keys, by id, fetching pages as they are needed."""
+
+        def page(cursor: str | None, size: int) -> tuple[list[ExternalKeyDocument], str | None]:
+            query = _query(provisioner=provisioner, cursor=cursor, limit=size)
+            found = self._call(ExternalKeyPage, "GET", f"/acme/external-keys{query}")
+            return found.external_keys, found.next_cursor
+
+        return _pages(page, limit)
+
+    def revoke_external_key(self, key_id: str) -> ExternalKeyDocument:
+        """Make an external account key worthless."""
+        path = f"/acme/external-keys/{_segment(key_id)}"
+        return self._call(ExternalKeyDocument, "DELETE", path)
+
+    def accounts(
+        self, *, provisioner: str | None = None, limit: int | None = None
+    ) -> Iterator[AccountDocument]:
+        """Yield ACME accounts, by id, fetching pages as they are needed."""
+
+        def page(cursor: str | None, size: int) -> tuple[list[AccountDocument], str | None]:
+            query = _query(provisioner=provisioner, cursor=cursor, limit=size)
+            found = self._call(AccountPage, "GET", f"/acme/accounts{query}")
+            return found.accounts, found.next_cursor
+
+        return _pages(page, limit)
+
+    def revoke_account(self, account_id: str) -> AccountDocument:
+        """Lock an ACME account out for good."""
+        return self._call(AccountDocument, "DELETE", f"/acme/accounts/{_segment(account_id)}")
+
+    def paused(self, *, limit: int | None = None) -> Iterator[PauseDocument]:
+        """Yield paused pairs of account and identifier, fetching pages as they are needed."""
+
+        def page(cursor: str | None, size: int) -> tuple[list[PauseDocument], str | None]:
+            found = self._call(PausePage, "GET", f"/acme/paused{_query(cursor=cursor, limit=size)}")
+            return found.paused, found.next_cursor
+
+        return _pages(page, limit)
+
+    def unpause(self, wish: UnpauseRequest) -> Unpaused:
+        """Let an account order again."""
+        return self._call(Unpaused, "POST", "/acme/unpause", wish)
+
+    def move_renewal_windows(self, wish: RenewalWindowsRequest) -> int:
+        """Move the renewal windows of certificates, page after page; return how many."""
+        moved = 0
+        while True:
+            answer = self._call(RenewalWindowsMoved, "POST", "/renewal-windows", wish)
+            moved += answer.moved
+            if answer.next_cursor is None:
+                return moved
+            wish = msgspec.structs.replace(wish, cursor=answer.next_cursor)
+
+    # --- the server ----------------------------------------------------------------------------
+
     def health(self) -> Health:
         """Return that the server and its storage work; UNAVAILABLE is raised if not."""
         return self._call(Health, "GET", "/health")
@@ -269,6 +345,27 @@ def _path(certificate: str) -> str:
             hint="give a certificate id, a serial in hex, or a service id",
         )
     return f"/certificates/{quote(certificate, safe='')}"
+
+
+def _segment(text: str) -> str:
+    """Return one segment of a path; a dot segment would name another resource."""
+    if not text.strip("."):
+        raise Error(Kind.NOT_FOUND, f"there is no {text!r}")
+    return quote(text, safe="")
+
+
+def _pages(
+    fetch: Callable[[str | None, int], tuple[list[Document], str | None]], limit: int | None
+) -> Iterator[Document]:
+    """Yield what pages hold, up to a number; `fetch` gets a cursor and how many it may return."""
+    cursor: str | None = None
+    left = limit
+    while left is None or left > 0:
+        page, cursor = fetch(cursor, _page_size(left))
+        yield from page
+        if cursor is None:
+            return
+        left = None if left is None else left - len(page)
 
 
 def _query(**parameters: Any) -> str:

@@ -17,6 +17,7 @@ from mintmark.model.keys import KeyType
 # Text that every database stores and every terminal prints: no control characters.
 # The end is written so that it means the same to Python and to ECMA-262, which JSON Schema uses.
 _PRINTABLE = r"^[^\x00-\x1f\x7f]*(?![\s\S])"
+_VISIBLE = r"^[\x21-\x7e]*(?![\s\S])"
 
 Metadata = Annotated[
     dict[
@@ -61,6 +62,8 @@ ReasonWord = Literal[
     "privilege-withdrawn",
 ]
 StatusWord = Literal["active", "expired", "revoked"]
+ProvisionerName = Annotated[str, Meta(min_length=1, max_length=32, pattern=_VISIBLE)]
+AccountId = Annotated[str, Meta(min_length=1, max_length=64, pattern=_VISIBLE)]
 Timestamp = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
 
@@ -156,6 +159,62 @@ class TokenRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     names: Names = []
     profile: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
     lifetime: Lifetime = "1h"
+
+
+class ExternalKeyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An external account key asked for (RFC 8555 §7.3.4).
+
+    Args:
+        provisioner: the ACME provisioner where it is good.
+        name: what you call it.
+    """
+
+    provisioner: ProvisionerName = "acme"
+    name: Annotated[str, Meta(max_length=128, pattern=_PRINTABLE)] = ""
+
+
+class UnpauseRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An account that may order again although its validations failed too often.
+
+    Args:
+        account_id: the last part of its URL.
+        identifier: this one alone; all of them if left out.
+    """
+
+    account_id: AccountId
+    identifier: Annotated[str, Meta(min_length=1, max_length=253)] | None = None
+
+
+class RenewalWindowsRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Certificates that should be renewed earlier than planned (RFC 9773 §4.2).
+
+    Of those that are valid and not replaced yet, the ones that all given fields name.
+
+    Args:
+        service_name: exact; an account's is `acme.PROVISIONER.ACCOUNT`.
+        profile: exact.
+        name: a name it carries.
+        issuer: id of its issuer.
+        issued_before: valid from before this time, RFC 3339.
+        all: has to be true to move the windows of all certificates.
+        over: how long the windows are spread over; `0s` asks for renewal at once.
+        explanation_url: a page that says why; this server has one if it is left out.
+        reason: for the audit log.
+        cursor: `next_cursor` of the answer before.
+    """
+
+    service_name: ServiceName | None = None
+    profile: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    name: Annotated[str, Meta(min_length=1, max_length=2048)] | None = None
+    issuer: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}(?![\s\S])")] | None = None
+    issued_before: Annotated[str, Meta(max_length=40)] | None = None
+    all: bool = False
+    over: Lifetime = "1h"
+    explanation_url: (
+        Annotated[str, Meta(max_length=2048, pattern=r"^https?://[!#-;=?-~]+(?![\s\S])")] | None
+    ) = None
+    reason: Annotated[str, Meta(max_length=256, pattern=_PRINTABLE)] = ""
+    cursor: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
 
 
 class Name(Struct, frozen=True):
@@ -374,6 +433,136 @@ class TokenDocument(Struct, frozen=True, kw_only=True):
     names: list[Name]
     profile: str | None
     expires_at: Timestamp
+
+
+class ExternalKeyDocument(Struct, frozen=True, kw_only=True):
+    """An external account key, without its secret.
+
+    Args:
+        key_id: the `kid` that a client names it by.
+        provisioner: where it is good.
+        name: what the operator calls it.
+        status: `unused` until an account is made with it.
+        created_at: RFC 3339.
+        account_id: the account that was made with it, or null.
+        revoked_at: RFC 3339, or null.
+    """
+
+    key_id: str
+    provisioner: str
+    name: str
+    status: Literal["unused", "used", "revoked"]
+    created_at: Timestamp
+    account_id: str | None = None
+    revoked_at: Timestamp | None = None
+
+
+class NewExternalKey(ExternalKeyDocument, frozen=True, kw_only=True):
+    """An external account key with its secret.
+
+    Args:
+        hmac_key: base64url, as ACME clients take it; returned this once and kept sealed.
+    """
+
+    hmac_key: str
+
+
+class ExternalKeyPage(Struct, frozen=True, kw_only=True):
+    """One page of external account keys, by id.
+
+    Args:
+        external_keys: the page.
+        next_cursor: `cursor` of the next page; null on the last.
+    """
+
+    external_keys: list[ExternalKeyDocument]
+    next_cursor: str | None = None
+
+
+class AccountDocument(Struct, frozen=True, kw_only=True):
+    """An ACME account.
+
+    Args:
+        account_id: the last part of its URL.
+        provisioner: where it was made.
+        status: `revoked` if an operator locked it out, `deactivated` if its client did.
+        service_name: its certificates are on record under this.
+        contacts: URLs that its client gave.
+        created_at: RFC 3339.
+        external_key: id of the external account key that it was made with, or null.
+    """
+
+    account_id: str
+    provisioner: str
+    status: Literal["valid", "deactivated", "revoked"]
+    service_name: str
+    contacts: list[str]
+    created_at: Timestamp
+    external_key: str | None = None
+
+
+class AccountPage(Struct, frozen=True, kw_only=True):
+    """One page of ACME accounts, by id.
+
+    Args:
+        accounts: the page.
+        next_cursor: `cursor` of the next page; null on the last.
+    """
+
+    accounts: list[AccountDocument]
+    next_cursor: str | None = None
+
+
+class PauseDocument(Struct, frozen=True, kw_only=True):
+    """An account whose orders for an identifier are refused until it is unpaused.
+
+    Args:
+        account_id: whose.
+        identifier: canonical text.
+        failures: failed validations.
+        paused_at: RFC 3339.
+    """
+
+    account_id: str
+    identifier: str
+    failures: int
+    paused_at: Timestamp
+
+
+class PausePage(Struct, frozen=True, kw_only=True):
+    """One page of paused pairs, by account and identifier.
+
+    Args:
+        paused: the page.
+        next_cursor: `cursor` of the next page; null on the last.
+    """
+
+    paused: list[PauseDocument]
+    next_cursor: str | None = None
+
+
+class Unpaused(Struct, frozen=True, kw_only=True):
+    """An account that may order again.
+
+    Args:
+        account_id: whose.
+        identifiers: for how many there were failures.
+    """
+
+    account_id: str
+    identifiers: int
+
+
+class RenewalWindowsMoved(Struct, frozen=True, kw_only=True):
+    """Renewal windows that were moved; one call looks at up to 1000 certificates.
+
+    Args:
+        moved: how many.
+        next_cursor: `cursor` of the next call; null when all certificates were looked at.
+    """
+
+    moved: int
+    next_cursor: str | None = None
 
 
 class Health(Struct, frozen=True, kw_only=True):

@@ -35,6 +35,14 @@ EXPECTED = {
     "GET /roots":                                ("-",) * 8,
     "GET /audit":                                (401, 401, 403, 403, 403, 403, 401, "-"),
     "POST /tokens":                              (401, 401, 403, 403, 403, 403, 401, "-"),
+    "POST /acme/external-keys":                  (401, 401, 403, 403, 403, 403, 401, "-"),
+    "GET /acme/external-keys":                   (401, 401, 403, 403, 403, 403, 401, "-"),
+    "DELETE /acme/external-keys/{key_id}":       (401, 401, 403, 403, 403, 403, 401, 404),
+    "GET /acme/accounts":                        (401, 401, 403, 403, 403, 403, 401, "-"),
+    "DELETE /acme/accounts/{account_id}":        (401, 401, 403, 403, 403, 403, 401, 404),
+    "GET /acme/paused":                          (401, 401, 403, 403, 403, 403, 401, "-"),
+    "POST /acme/unpause":                        (401, 401, 403, 403, 403, 403, 401, 404),
+    "POST /renewal-windows":                     (401, 401, 403, 403, 403, 403, 401, "-"),
     "GET /health":                               ("-",) * 8,
     "GET /version":                              ("-",) * 8,
     "GET /openapi.json":                         ("-",) * 8,
@@ -44,6 +52,9 @@ BODIES = {
     "/certificates/{id}/rekey": lambda _: {"csr": csr()},
     "/crl/revoke": lambda certificate: {"certificate_id": certificate.id},
     "/tokens": lambda _: {"service_name": "webapp"},
+    "/acme/external-keys": lambda _: {"provisioner": "acme"},
+    "/acme/unpause": lambda _: {"account_id": "nobody"},
+    "/renewal-windows": lambda _: {"service_name": "webapp"},
 }
 
 
@@ -81,8 +92,14 @@ def test_every_route_answers_each_requester_as_the_table_says(world, who):
     column = REQUESTERS.index(who)
     for route in ROUTES:
         certificate = world.certificate("webapp")
-        path = route.path.format(id=certificate.id, serial=certificate.serial.hex())
-        body = BODIES.get(route.path, lambda _: None)(certificate)
+        path = route.path.format(
+            id=certificate.id,
+            serial=certificate.serial.hex(),
+            key_id="nothing",
+            account_id="nobody",
+        )
+        has_body = route.method != "GET"
+        body = BODIES.get(route.path, lambda _: None)(certificate) if has_body else None
         if who in {"admin", "token"} and route.path == "/certificates/request":
             body["common_name"] = "webapp"
         elif route.path == "/certificates/request":

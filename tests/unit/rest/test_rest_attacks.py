@@ -49,7 +49,7 @@ def test_an_error_while_authenticating_lets_nobody_in(world, monkeypatch, method
         for route in ROUTES:
             if not route.operation or ("token" in credential and not route.tokens):
                 continue
-            path = route.path.format(id=certificate.id, serial="40")
+            path = route.path.format(id=certificate.id, serial="40", key_id="k", account_id="a")
             try:
                 reply = world.ask(route.method, path, json={}, **credential)
             except RuntimeError:

@@ -32,6 +32,7 @@ from mintmark.model.act import Act, AuditRecord
 from mintmark.model.certificate import Certificate, StoredCertificate
 from mintmark.model.keys import KeyType
 from mintmark.model.profile import BUILT_IN
+from mintmark.model.provisioner import ACMEProvisioner
 from mintmark.model.request import IssuanceRequest
 from mintmark.protocol.rest.api import RestAPI
 from mintmark.store.sqlite import SQLiteStore
@@ -127,7 +128,11 @@ class World:
         issuer = issuer_from_chain(intermediate, (), root)
         self.run(self.store.add_issuer(issuer, Act(AuditRecord("issuer.add", self.clock(), "ca"))))
         policy = Policy.of(
-            {profile.name: profile for profile in BUILT_IN}, Whitelist(RULES), (issuer,), 60
+            {profile.name: profile for profile in BUILT_IN},
+            Whitelist(RULES),
+            (issuer,),
+            60,
+            (ACMEProvisioner("acme"), ACMEProvisioner("other")),
         )
         return Authority(
             store=self.store,
@@ -137,6 +142,7 @@ class World:
             limits=Limits(100, 10_000),
             clock=self.clock,
             entropy=self.entropy,
+            secret=bytes(range(32)),
         )
 
     def run(self, coroutine: Any) -> Any:

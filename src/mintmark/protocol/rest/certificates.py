@@ -86,7 +86,7 @@ async def list_certificates(call: Call) -> Response:
         # Beyond any notAfter (RFC 5280 §4.1.2.5), and still a number every database holds.
         expires_before=None if within is None else min(now + within, 253402300799),
     )
-    after = None if query.cursor is None else await _sequence_of(call, query.cursor)
+    after = None if query.cursor is None else await sequence_of(call, query.cursor)
     found = await call.authority.store.certificates(matching, after=after, limit=query.limit + 1)
     page = found[: query.limit]
     more = len(found) > query.limit
@@ -105,7 +105,7 @@ def _cannot_exist(query: ListQuery) -> bool:
     return not all(_VISIBLE.fullmatch(text) for text in texts)
 
 
-async def _sequence_of(call: Call, cursor: str) -> int:
+async def sequence_of(call: Call, cursor: str) -> int:
     """Return where the page before ended; its last certificate's id is the cursor.
 
     An id says nothing about how many certificates others have, as a number would.

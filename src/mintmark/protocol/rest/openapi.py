@@ -31,6 +31,14 @@ _PATH_PARAMETERS: dict[str, Schema] = {
         "description": "Serial of at most 20 octets: hex, hex with colons, or decimal.",
         "schema": {"type": "string", "pattern": "^[0-9A-Fa-fx:]{1,61}$"},
     },
+    "key_id": {
+        "description": "Id of an external account key, the `kid` of ACME clients.",
+        "schema": {"type": "string", "pattern": "^[a-z0-9]{1,64}$"},
+    },
+    "account_id": {
+        "description": "Id of an ACME account, the last part of its URL.",
+        "schema": {"type": "string", "pattern": "^[a-z0-9]{1,64}$"},
+    },
 }
 _IDEMPOTENCY_KEY: Schema = {
     "name": "Idempotency-Key",
