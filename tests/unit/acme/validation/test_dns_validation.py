@@ -9,6 +9,7 @@ import socket
 
 import pytest
 
+from mintmark.model.errors import Error, Kind
 from mintmark.protocol.acme.validation.dns_account01 import account_label
 from mintmark.protocol.acme.validation.resolver import Resolver, parse_endpoint
 from mintmark.protocol.acme.validation.settings import ValidationSettings
@@ -355,16 +356,34 @@ def test_resolver_addresses_are_read(text, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "dns.example", "10.0.0.53:0", "10.0.0.53:x", "[::1]:", "10.0.0.53:65536", ":53"]
+    "text",
+    [
+        "",
+        "dns.example",
+        "10.0.0.53:0",
+        "10.0.0.53:x",
+        "[::1]:",
+        "10.0.0.53:65536",
+        ":53",
+        "[::1",
+        "[::1]x",
+    ],
 )
 def test_other_resolver_addresses_are_refused(text):
-    with pytest.raises(ValueError, match=r".+"):
+    with pytest.raises(Error, match="is no IP address") as caught:
         parse_endpoint(text, 53)
+    assert caught.value.kind is Kind.CONFIGURATION
 
 
 def test_two_source_addresses_of_a_family_are_refused():
-    with pytest.raises(ValueError, match="one family"):
+    with pytest.raises(Error, match="one family") as caught:
         Resolver(ValidationSettings(source_addresses=("10.0.0.1", "10.0.0.2")))
+    assert caught.value.kind is Kind.CONFIGURATION
+
+
+def test_source_address_that_is_none_is_refused():
+    with pytest.raises(Error, match="'eth0' is no IP address"):
+        Resolver(ValidationSettings(source_addresses=("eth0",)))
 
 
 def test_source_address_is_used_for_queries(world):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
+from mintmark.model.errors import Error, Kind
 from mintmark.protocol.acme.validation import dns_message as dns
 from mintmark.protocol.acme.validation.outcome import ChallengeError
 from mintmark.protocol.acme.validation.settings import ValidationSettings
@@ -56,6 +57,9 @@ class Resolver:
         entropy: random octets, for query ids.
         hosts: read when the settings name no resolver.
         resolv_conf: read for servers when the settings name none.
+
+    Raises:
+        Error: CONFIGURATION for a resolver or source address that is not of its form.
     """
 
     def __init__(
@@ -300,13 +304,18 @@ def sources(settings: ValidationSettings) -> dict[bool, str]:
     """Return the source addresses, by whether they are IPv6.
 
     Raises:
-        ValueError: one is no address, or a family has two.
+        Error: CONFIGURATION when one is no address, or a family has two.
     """
     found: dict[bool, str] = {}
     for text in settings.source_addresses:
-        version_6 = ipaddress.ip_address(text).version == 6
+        if not _is_address(text):
+            raise _misconfigured(f"source address '{text}' is no IP address", "10.0.0.7")
+        version_6 = ":" in text
         if version_6 in found:
-            raise ValueError(f"source addresses {found[version_6]} and {text} are of one family")
+            raise _misconfigured(
+                f"source addresses '{found[version_6]}' and '{text}' are of one family",
+                "one IPv4 and one IPv6 address at most",
+            )
         found[version_6] = text
     return found
 
@@ -315,19 +324,23 @@ def parse_endpoint(text: str, port: int) -> tuple[str, int]:
     """Return address and port of `10.0.0.53`, `10.0.0.53:5353`, `::1` or `[::1]:5353`.
 
     Raises:
-        ValueError: it is none of these.
+        Error: CONFIGURATION when it is none of these.
     """
-    host, colon, number = text.rpartition(":")
-    if text.startswith("[") or (colon and ":" not in host):
-        if text.endswith("]"):
-            host, number = text, str(port)
-        port = int(number) if number.isascii() and number.isdigit() else 0
+    host = text
+    if text.startswith("[") or text.count(":") == 1:
+        host, _, number = (text if not text.endswith("]") else f"{text}:{port}").rpartition(":")
+        port = int(number) if number.isascii() and number.isdigit() and len(number) < 6 else 0
         host = host.removeprefix("[").removesuffix("]")
-    else:
-        host = text
-    if not 0 < port < 65536:
-        raise ValueError(f"{text!r} has a port outside 1 to 65535")
+    if not _is_address(host) or not 0 < port < 65536:
+        raise _misconfigured(
+            f"resolver '{text}' is no IP address with or without a port",
+            "10.0.0.53, 10.0.0.53:5353 or [2001:db8::53]:5353",
+        )
     return str(ipaddress.ip_address(host)), port
+
+
+def _misconfigured(detail: str, accepted: str) -> Error:
+    return Error(Kind.CONFIGURATION, detail, hint=f"write {accepted}")
 
 
 def endpoint(address: str, port: int, *, default: int) -> str:

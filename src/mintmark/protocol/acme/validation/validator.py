@@ -39,7 +39,7 @@ class Validator:
         resolver: of names; None makes the one that the settings describe.
 
     Raises:
-        ValueError: a resolver or source address in the settings is not of its form.
+        Error: CONFIGURATION for a resolver or source address that is not of its form.
     """
 
     def __init__(
