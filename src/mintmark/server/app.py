@@ -159,7 +159,8 @@ def _endpoints(
 ) -> list[Endpoint]:
     server = opened.settings.server
     repository = Repository(opened.authority)
-    acme = ACMEServer(opened.authority, validations)
+    names = opened.settings.acme.validation.issuer_domain_names
+    acme = ACMEServer(opened.authority, validations, names)
     api = https_app(RestAPI(opened.authority), acme, repository)
     plain = http_app(OCSPEndpoint(responder), repository)
     limits = Limits(

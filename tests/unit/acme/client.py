@@ -97,7 +97,7 @@ class World:
         self.validations = Validations(authority, self.validator, 10, patience)
 
         async def make() -> ACMEServer:
-            return ACMEServer(authority, self.validations)
+            return ACMEServer(authority, self.validations, ("ca.example",))
 
         return self.run(make())
 

@@ -71,6 +71,9 @@ def test_challenge_without_token_is_there_only_where_it_is_configured(world):
 
     (challenge,) = client.post(order["authorizations"][0]).json["challenges"]
     assert "token" not in challenge
+    assert challenge["issuerDomainNames"] == ["ca.example"]
+    prefix = client.get("directory").json["meta"]["accountHashPrefix"]
+    assert challenge["accounturi"].startswith(prefix + "sha-256/")
 
 
 # Refusals.

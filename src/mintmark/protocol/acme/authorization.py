@@ -20,6 +20,7 @@ from mintmark.protocol.acme import policy, problem
 from mintmark.protocol.acme.problem import ACMEError
 from mintmark.protocol.acme.request import Call, Payload, replayed
 from mintmark.protocol.acme.states import authorization_now, is_processing, move
+from mintmark.protocol.acme.validation.dns_persist01 import account_hash, account_hash_prefix
 from mintmark.wire import jose
 from mintmark.wire.http import Response
 
@@ -167,7 +168,25 @@ def challenge_document(
         members["validated"] = timestamp(challenge.validated_at)
     if challenge.error is not None and challenge.status is not ChallengeStatus.VALID:
         members["error"] = challenge.error
+    if challenge.type is ChallengeType.DNS_PERSIST_01:
+        members |= _persistent(call, authorization)
     return members
+
+
+def _persistent(call: Call, authorization: Authorization) -> dict[str, Any]:
+    """Return what stands in the place of a token (draft-ietf-acme-dns-persist-02 §3.1).
+
+    Clients of its earlier versions know the names under another word, and take the URI for
+    their record from the challenge.
+    """
+    url = call.links.account(authorization.account)
+    digest = account_hash(authorization.identifier.value, call.signed[1].thumbprint_text, url)
+    names = list(call.issuer_domain_names)
+    return {
+        "issuerDomainNames": names,
+        "issuer-domain-names": names,
+        "accounturi": account_hash_prefix(url) + digest,
+    }
 
 
 def _new(call: Call, identifier: Identifier, number: int) -> Authorization:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from mintmark.model.profile import Profile
+from mintmark.model.provisioner import ChallengeType
 from mintmark.model.time import duration
 from mintmark.protocol.acme.request import Call
+from mintmark.protocol.acme.validation.dns_persist01 import account_hash_prefix
 from mintmark.wire.http import Response
 
 
@@ -25,6 +27,10 @@ async def directory(call: Call) -> Response:
         for name in settings.profiles
         if name in profiles
     }
+    if ChallengeType.DNS_PERSIST_01 in settings.challenges:
+        # draft-ietf-acme-dns-persist-02: records can be written before there is an order.
+        meta["issuerDomainNames"] = list(call.issuer_domain_names)
+        meta["accountHashPrefix"] = account_hash_prefix(links.account(""))
     return call.answer(
         {
             "newNonce": links("new-nonce"),

@@ -73,7 +73,7 @@ async def _issue(call: Call, ready: Order, csr: CSR) -> Order:
         return tuple(completed)
 
     try:
-        await issue(call.authority, requester, request, action="acme.issue", changes=complete)
+        await issue(call.authority, requester, request, changes=complete)
     except Error as error:
         if error.kind is Kind.CONFLICT:
             return await _finalized_elsewhere(call, ready, csr)

@@ -5,7 +5,7 @@ authority share; so whichever of them a client reaches next takes it, also after
 Each process remembers what it took until that is too old anyway. What is left is a request
 replayed to another process, or after a restart: it finds its work done already. Orders and
 authorizations are named after the nonce that asked for them, changes of accounts burn it in the
-store, and everything else is done at most once by its own state. ADR 0010 weighs this.
+store, and everything else is done at most once by its own state. ADR 0009 weighs this.
 """
 
 from __future__ import annotations

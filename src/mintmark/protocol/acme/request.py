@@ -49,6 +49,7 @@ class Call:
         request: the HTTP request.
         arguments: of the path.
         url: as the client has to have signed it.
+        issuer_domain_names: by which dns-persist-01 records name this authority.
         jws: the signed request; None for an unsigned one.
         key: that signed it.
         signer: the account whose key that is.
@@ -61,6 +62,7 @@ class Call:
     request: Request
     arguments: dict[str, str]
     url: str
+    issuer_domain_names: tuple[str, ...] = ()
     jws: JWS | None = None
     key: PublicKey | None = None
     signer: Account | None = None

@@ -102,10 +102,17 @@ class ACMEServer:
     Args:
         authority: who decides and signs; its policy names the provisioners.
         validations: of this process.
+        issuer_domain_names: by which dns-persist-01 records name this authority.
     """
 
-    def __init__(self, authority: Authority, validations: Validations) -> None:
+    def __init__(
+        self,
+        authority: Authority,
+        validations: Validations,
+        issuer_domain_names: tuple[str, ...] = (),
+    ) -> None:
         self._authority: Final = authority
+        self._issuer_domain_names: Final = issuer_domain_names
         self._routes: Final = routes(validations)
         self._nonces: Final = Nonces(
             derive(authority, "acme nonces"),
@@ -135,7 +142,16 @@ class ACMEServer:
     ) -> Response:
         route, arguments = self._route(path, request.method)
         url = links(path) + (f"?{request.query}" if request.query else "")
-        call = Call(self._authority, provisioner, links, self._nonces, request, arguments, url)
+        call = Call(
+            self._authority,
+            provisioner,
+            links,
+            self._nonces,
+            request,
+            arguments,
+            url,
+            self._issuer_domain_names,
+        )
         if route.access is not Access.PUBLIC:
             await authenticate(call, route.access)
         return await route.handler(call)
