@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import click
 import pytest
@@ -17,15 +17,16 @@ from tests.pages import assert_made_from_source
 HEAVY = ("cryptography", "httpx", "msgspec", "yaml", "asyncio", "ssl", "uvloop", "apsw")
 
 
-def commands() -> Iterator[tuple[str, Command]]:
-    for command in COMMANDS:
+def commands(
+    group: Iterable[click.Command] = COMMANDS, above: str = ""
+) -> Iterator[tuple[str, Command]]:
+    for command in group:
+        line = f"{above}{command.name}"
         if isinstance(command, click.Group):
-            for inner in command.commands.values():
-                assert isinstance(inner, Command)
-                yield f"{command.name} {inner.name}", inner
+            yield from commands(command.commands.values(), f"{line} ")
         else:
             assert isinstance(command, Command)
-            yield str(command.name), command
+            yield line, command
 
 
 EVERY = [pytest.param(line, command, id=line) for line, command in commands()]

@@ -11,7 +11,7 @@ import msgspec
 from mintmark.authority.signer.files import write_secret
 from mintmark.cli.options import Place, print_json
 from mintmark.cli.output import moment, say
-from mintmark.cli.reach import reach, server_url
+from mintmark.cli.reach import distant_url, reach, trust_anchor
 from mintmark.client.documents import TokenRequest
 from mintmark.model.errors import Error, Kind
 
@@ -40,14 +40,10 @@ def token(
     say(f"wrote {out}" if out is not None else made.token)
     say(f"good once, for service {made.service_name}, {moment(made.expires_at, time.time())}")
     say("")
-    say(f"on its host, with the token in a file of mode 0600 and {_root(place)} as ca.pem:")
+    say(f"on its host, with the token in a file of mode 0600 and {trust_anchor(place)} as ca.pem:")
     names = " ".join(shlex.quote(name.value) for name in made.names) or shlex.quote(service)
     token_file = shlex.quote(str(out)) if out is not None else "token"
     say(
-        f"  mintmark issue {names} --token-file {token_file} --server {server_url(place)} "
+        f"  mintmark issue {names} --token-file {token_file} --server {distant_url(place)} "
         "--ca ca.pem"
     )
-
-
-def _root(place: Place) -> Path:
-    return place.ca or place.directory / "root" / "cert.pem"

@@ -47,6 +47,22 @@ def _argument(name: str, **more: Any) -> click.Parameter:
     return click.Argument([name], **more)
 
 
+def _limit() -> click.Parameter:
+    return _option(
+        "--limit",
+        type=click.IntRange(1),
+        metavar="N",
+        default=100,
+        show_default=True,
+        help="How many at most.",
+    )
+
+
+def _listing() -> list[click.Parameter]:
+    """Options of a list of what ACME provisioners have."""
+    return [_option("--provisioner", metavar="NAME", help="Of this one."), _limit()]
+
+
 def _new_certificate() -> list[click.Parameter]:
     """Options that shape a certificate asked for."""
     return [
@@ -232,14 +248,7 @@ LIST: Final = Command(
         _option("--status", type=click.Choice([status.value for status in Status]), help="Now."),
         _option("--name", help="That carry this name."),
         _option("--expiring", type=_DURATION, help="That end within this time, as 30d."),
-        _option(
-            "--limit",
-            type=click.IntRange(1),
-            metavar="N",
-            default=100,
-            show_default=True,
-            help="How many at most.",
-        ),
+        _limit(),
     ],
     reach=True,
 )
@@ -325,7 +334,7 @@ HEALTH: Final = Command(
 )
 
 
-def _group(name: str, summary: str, *commands: Command) -> click.Group:
+def _group(name: str, summary: str, *commands: Command | click.Group) -> click.Group:
     return click.Group(
         name,
         commands={str(command.name): command for command in commands},
@@ -363,6 +372,120 @@ AUDIT: Final = _group(
                 default=50,
                 show_default=True,
                 help="How many at most.",
+            ),
+        ],
+        reach=True,
+    ),
+)
+ACME: Final = _group(
+    "acme",
+    "Look after ACME accounts.",
+    _group(
+        "eab",
+        "External account keys, for accounts that somebody vouches for.",
+        Command(
+            "acme:add_key",
+            name="add",
+            short_help="Make a key for one new account.",
+            help="Make an external account key (RFC 8555 §7.3.4), good for one new account, and "
+            "print the certbot command that uses it. The HMAC key is shown only now.",
+            params=[
+                _option(
+                    "--provisioner",
+                    metavar="NAME",
+                    default="acme",
+                    show_default=True,
+                    help="Where it is good.",
+                ),
+                _option("--name", default="", metavar="TEXT", help="What you call it."),
+            ],
+            reach=True,
+        ),
+        Command(
+            "acme:list_keys",
+            name="list",
+            short_help="List external account keys.",
+            help="List external account keys, without their secrets.",
+            params=_listing(),
+            reach=True,
+        ),
+        Command(
+            "acme:revoke_key",
+            name="revoke",
+            short_help="Make a key worthless.",
+            help="Make an external account key worthless. An account that was made with it stays.",
+            params=[_argument("key_id", metavar="KEYID")],
+            reach=True,
+        ),
+    ),
+    Command(
+        "acme:list_accounts",
+        name="accounts",
+        short_help="List accounts.",
+        help="List accounts.",
+        params=_listing(),
+        reach=True,
+    ),
+    Command(
+        "acme:revoke_account",
+        name="revoke-account",
+        short_help="Lock an account out, for good.",
+        help="Lock an account out, for good. Its certificates stay valid.",
+        params=[_argument("account", metavar="ACCOUNT")],
+        reach=True,
+    ),
+    Command(
+        "acme:list_paused",
+        name="paused",
+        short_help="List accounts and identifiers that are paused.",
+        help="List accounts and identifiers that are paused, because validation failed too "
+        "often within a day (failures_until_pause).",
+        params=[_limit()],
+        reach=True,
+    ),
+    Command(
+        "acme:unpause",
+        name="unpause",
+        short_help="Let an account order again.",
+        help="Forget the failed validations of an account, for IDENTIFIER or for all, so that it "
+        "may order again.",
+        params=[
+            _argument("account", metavar="ACCOUNT"),
+            _argument("identifier", required=False, metavar="[IDENTIFIER]"),
+        ],
+        reach=True,
+    ),
+)
+CA: Final = _group(
+    "ca",
+    "Act on all that an issuer has signed.",
+    Command(
+        "ca:renew_now",
+        name="renew-now",
+        short_help="Ask for the renewal of certificates.",
+        help="Ask for the renewal of certificates earlier than planned, by moving their renewal "
+        "windows (ACME renewal information, RFC 9773). All conditions given have to hold; "
+        "certificates that are revoked, expired or replaced are passed over.",
+        params=[
+            _option("--service", help="Of this service."),
+            _option("--name", help="That carry this name."),
+            _option("--profile", help="Of this profile."),
+            _option("--issuer", metavar="ID", help="Signed by this issuer."),
+            _option(
+                "--issued-before", metavar="TIME", help="As 2026-11-22 or 2026-11-22T10:00:00Z."
+            ),
+            _option("--all", "all_", is_flag=True, help="All there are."),
+            _option(
+                "--over",
+                type=_DURATION,
+                default="1h",
+                show_default=True,
+                help="Spread over this time, so that not everybody comes at once.",
+            ),
+            _option(
+                "--reason",
+                metavar="URL|TEXT",
+                help="For the audit log; a URL is also what clients are told to read.",
             ),
         ],
         reach=True,
@@ -419,6 +542,8 @@ COMMANDS: Final[tuple[click.Command, ...]] = (
     EXPORT,
     VERIFY,
     TOKEN,
+    ACME,
+    CA,
     AUDIT,
     DB,
     CONFIG,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from mintmark.cli.delivery import CA, FULLCHAIN, KEY
 from mintmark.cli.options import Place
@@ -13,6 +14,8 @@ from mintmark.client.api import APIClient
 from mintmark.client.transport import HTTPTransport, Transport
 from mintmark.model.errors import Error, Kind
 from mintmark.server.directory import Directory
+
+_LOCAL: Final = ("localhost", "127.0.0.1", "::1")
 
 
 @contextmanager
@@ -49,9 +52,26 @@ def server_url(place: Place) -> str:
     directory = Directory(place.directory)
     directory.require_ready()
     server = directory.settings().server
-    local = next((name for name in ("localhost", "127.0.0.1", "::1") if name in server.names), None)
-    host = local or server.names[0]
-    return f"https://{f'[{host}]' if ':' in host else host}:{server.https_port}"
+    host = next((name for name in _LOCAL if name in server.names), server.names[0])
+    return _url(host, server.https_port)
+
+
+def distant_url(place: Place) -> str:
+    """Return the server's URL as other hosts reach it."""
+    if place.server is not None:
+        return place.server.rstrip("/")
+    server = Directory(place.directory).settings().server
+    host = next((name for name in server.names if name not in _LOCAL), server.names[0])
+    return _url(host, server.https_port)
+
+
+def _url(host: str, port: int) -> str:
+    return f"https://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def trust_anchor(place: Place) -> Path:
+    """Return the file of the root certificate, to be copied to whoever has to trust it."""
+    return place.ca or Directory(place.directory).root.certificate
 
 
 def asks_as_admin(place: Place) -> bool:

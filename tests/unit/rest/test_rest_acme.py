@@ -7,6 +7,7 @@ import hashlib
 
 import pytest
 
+from mintmark.authority.policy.limits import Limits
 from mintmark.authority.workflow import renewal_windows
 from mintmark.authority.workflow.secrets import EXTERNAL_KEYS, unseal
 from mintmark.model.acme import Account, AccountStatus, Pause
@@ -15,6 +16,12 @@ from mintmark.model.certificate import Reason
 from mintmark.model.errors import Error
 from mintmark.model.time import DAY, HOUR
 from tests.unit.rest.world import NOW, local_peer
+
+
+@pytest.fixture(autouse=True)
+def _unlimited(world, monkeypatch):
+    """Without rate limits, which remember a future that a test has been to."""
+    monkeypatch.setattr(world.authority, "limits", Limits(None, None))
 
 
 def ask(world, method, path, json=None):

@@ -114,7 +114,8 @@ class World:
         self.api = RestAPI(self.authority)
 
     def _authority(self) -> Authority:
-        root_signer = FileSigner(generate(KeyType.EC_P256))
+        self.root_key = generate(KeyType.EC_P256)
+        root_signer = FileSigner(self.root_key)
         signer = FileSigner(generate(KeyType.EC_P256))
         root = make_root(root_signer, Subject("Test Root"), clock=self.clock, entropy=self.entropy)
         intermediate = make_intermediate(
