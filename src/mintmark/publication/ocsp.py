@@ -26,13 +26,13 @@ from mintmark.model.act import Act
 from mintmark.model.errors import Error
 from mintmark.model.keys import KeyType
 from mintmark.model.profile import OCSP_RESPONDER
-from mintmark.model.time import MINUTE
 from mintmark.store.interface import CertificateStatus
 from mintmark.wire import ocsp
 from mintmark.wire.csr import subject_key
 
 log = logging.getLogger(__name__)
 
+PERIOD: Final = 1.0  # seconds; until the next look, a clock that jumped back stops all answers
 SERVICE: Final = "mintmark-ocsp"
 OWN: Final = Requester(SERVICE, ServiceRule(SERVICE, frozenset()), Credential.LOCAL)
 CACHED_ANSWERS: Final = 50_000  # of about 1 kB; forgotten all at once when full
@@ -90,7 +90,7 @@ class Responder:
     async def run(self, sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep) -> None:
         """Replace key and certificate at half of their life, until cancelled."""
         while True:
-            await sleep(MINUTE)
+            await sleep(PERIOD)
             try:
                 await self.turn()
             except Error as error:
