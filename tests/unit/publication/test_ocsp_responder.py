@@ -251,3 +251,24 @@ def test_junk_over_http_is_answered_in_ocsps_own_words(world, responder):
     assert answer.status == 200
     status = ocsp.load_der_ocsp_response(answer.body).response_status
     assert status is ocsp.OCSPResponseStatus.MALFORMED_REQUEST
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        (Kind.UNAVAILABLE, ocsp.OCSPResponseStatus.TRY_LATER),
+        (Kind.INTERNAL, ocsp.OCSPResponseStatus.INTERNAL_ERROR),
+        (Kind.TOO_LARGE, ocsp.OCSPResponseStatus.MALFORMED_REQUEST),
+    ],
+)
+def test_a_responder_that_cannot_answer_says_whose_fault_it_is(
+    world, responder, monkeypatch, kind, status
+):
+    async def refuse(_):
+        raise Error(kind, "no")
+
+    monkeypatch.setattr(responder, "answer", refuse)
+
+    answer = http(world, responder, "POST", "/ocsp", b"any")
+
+    assert ocsp.load_der_ocsp_response(answer.body).response_status is status

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Coroutine
 from email.utils import formatdate
 from functools import lru_cache
@@ -16,6 +17,8 @@ from mintmark.model.errors import Error, Kind
 from mintmark.publication.ocsp import OCSPAnswer, Responder
 from mintmark.wire import ocsp
 from mintmark.wire.http import Request, Response
+
+log = logging.getLogger(__name__)
 
 PATH: Final = "/ocsp"
 CONTENT_TYPE: Final = "application/ocsp-response"
@@ -62,7 +65,9 @@ class OCSPEndpoint:
         try:
             return await self._responder.answer(request_der)
         except Error as error:
-            return TRY_LATER if error.kind is Kind.UNAVAILABLE else MALFORMED
+            if error.kind is Kind.INTERNAL:
+                log.exception("no OCSP response could be made")
+            return REFUSALS.get(error.kind, MALFORMED)
 
 
 def _error(status: ocsp.ResponseStatus) -> OCSPAnswer:
@@ -70,7 +75,10 @@ def _error(status: ocsp.ResponseStatus) -> OCSPAnswer:
 
 
 MALFORMED: Final = _error(ocsp.ResponseStatus.MALFORMED_REQUEST)
-TRY_LATER: Final = _error(ocsp.ResponseStatus.TRY_LATER)
+REFUSALS: Final = {
+    Kind.UNAVAILABLE: _error(ocsp.ResponseStatus.TRY_LATER),
+    Kind.INTERNAL: _error(ocsp.ResponseStatus.INTERNAL_ERROR),
+}
 NOT_CACHEABLE: Final = (("Cache-Control", "no-store"),)
 
 
