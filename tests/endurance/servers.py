@@ -126,14 +126,23 @@ class Server:
             with refusal:
                 return _answer(refusal)
 
-    def ocsp(self, files: Files) -> str:
-        """Ask the responder about a certificate, and return its word."""
+    def api(self, path: str) -> Answer:
+        """Ask a public route of the API."""
+        with self.connect() as client:
+            return client.ask("GET", path)
+
+    def ocsp_response(self, files: Files) -> ocsp.OCSPResponse:
+        """Ask the responder about a certificate."""
         issuer = x509.load_pem_x509_certificate(self.authority.intermediate.read_bytes())
         asked = ocsp.OCSPRequestBuilder().add_certificate(
             files.certificate, issuer, hashes.SHA256()
         )
         answer = self.plain("/ocsp", asked.build().public_bytes(Encoding.DER))
-        response = ocsp.load_der_ocsp_response(answer.body)
+        return ocsp.load_der_ocsp_response(answer.body)
+
+    def ocsp(self, files: Files) -> str:
+        """Ask the responder about a certificate, and return its word."""
+        response = self.ocsp_response(files)
         if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
             return response.response_status.name.lower()
         return response.certificate_status.name.lower()

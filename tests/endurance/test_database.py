@@ -1,4 +1,4 @@
-"""PostgreSQL that is stopped, frozen or replaced under the servers: refused, and mended by itself."""
+"""PostgreSQL that is stopped or stands still under its servers: refused, and mended by itself."""
 
 from __future__ import annotations
 
