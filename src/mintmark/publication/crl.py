@@ -9,9 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from cryptography import x509
+
 from mintmark.authority.issuance.crl import CRLContent, issue_crl
 from mintmark.authority.issuance.issuing import IssuingKey
 from mintmark.authority.workflow.authority import Authority
+from mintmark.model.errors import Error, Kind
+from mintmark.model.issuer import Issuer
 from mintmark.store.interface import StoredCRL
 
 log = logging.getLogger(__name__)
@@ -35,24 +39,62 @@ async def publish(
     A million entries take most of a second, so that the work is done in a thread.
     """
     number = latest.number + 1 if latest else 1
-    # A clock that jumped back must not let this_update go back (RFC 5280 §5.1.2.4).
-    this_update = max(now, latest.this_update if latest else 0)
+    # In the past by as much as leaves are, for relying parties whose clock is late; and after
+    # our own clock was put back, back with it: nobody takes a CRL from the future.
+    this_update = now - authority.policy.backdate
+    next_update = now + lifetime
     # RFC 5280 §3.3: an entry stays until one CRL after the certificate's end.
-    not_after_from = latest.this_update if latest else 0
-    content = CRLContent(number, this_update, this_update + lifetime, number - 1)
+    not_after_from = min(latest.this_update, this_update) if latest else 0
+    content = CRLContent(number, this_update, next_update, number - 1)
 
     def build() -> tuple[bytes, int]:
         entries = list(authority.store.crl_entries(issuing.issuer.id, not_after_from))
         return issue_crl(issuing, content, b"".join(entries)), len(entries)
 
     der, count = await asyncio.to_thread(build)
-    crl = StoredCRL(
-        issuing.issuer.id, number, this_update, this_update + lifetime, count, der
-    )
+    crl = StoredCRL(issuing.issuer.id, number, this_update, next_update, count, der)
     published = await authority.store.add_crl(crl)
     if published:
         log.info("CRL %d of issuer %s published: %d entries", number, issuing.issuer.id, count)
     return published
+
+
+async def adopt(authority: Authority, issuer: Issuer, der: bytes) -> bool:
+    """Publish a CRL that an issuer signed elsewhere: the root's, from its ceremony.
+
+    Returns:
+        Whether it is newer than what was published.
+
+    Raises:
+        Error: CONFIGURATION when it is no CRL of this issuer, or has no number.
+    """
+    try:
+        crl = x509.load_der_x509_crl(der)
+        certificate = x509.load_der_x509_certificate(issuer.der)
+        is_signed = crl.is_signature_valid(certificate.public_key())  # type: ignore[arg-type]  # any kind of key may be asked
+        number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    except (ValueError, TypeError, x509.ExtensionNotFound) as error:
+        raise _not_adopted(issuer, f"it cannot be read as one with a number: {error}") from error
+    if not is_signed or crl.issuer != certificate.subject:
+        raise _not_adopted(issuer, "another issuer signed it")
+    if crl.next_update_utc is None:
+        raise _not_adopted(issuer, "it has no nextUpdate (RFC 5280 §5.1.2.5)")
+    latest = await authority.store.latest_crl(issuer.id)
+    if latest and latest.number >= number:
+        return False
+    this_update = int(crl.last_update_utc.timestamp())
+    next_update = int(crl.next_update_utc.timestamp())
+    return await authority.store.add_crl(
+        StoredCRL(issuer.id, number, this_update, next_update, len(crl), der)
+    )
+
+
+def _not_adopted(issuer: Issuer, reason: str) -> Error:
+    return Error(
+        Kind.CONFIGURATION,
+        f"this CRL is not published for issuer {issuer.name!r}: {reason}",
+        hint="sign one with the issuer's key; openssl ca -gencrl writes a number",
+    )
 
 
 def _half_spent(crl: StoredCRL, now: int) -> bool:

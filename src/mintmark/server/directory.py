@@ -82,6 +82,11 @@ class KeyFiles:
         return self.path / ".successor.pem"
 
     @property
+    def crl(self) -> Path:
+        """Its CRL, when its key is elsewhere and signs that there."""
+        return self.path / "crl.pem"
+
+    @property
     def csr(self) -> Path:
         """The request for a certificate made elsewhere."""
         return self.path / "csr.pem"

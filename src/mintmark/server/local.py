@@ -7,6 +7,7 @@ through policy, lints and the audit log.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping
 
@@ -20,9 +21,15 @@ from mintmark.model.issuer import Issuer
 from mintmark.model.time import YEAR, Clock
 from mintmark.protocol.rest.api import RestAPI
 from mintmark.protocol.rest.authentication import LOCAL
-from mintmark.publication.crl import publish
+from mintmark.publication.crl import adopt, publish
 from mintmark.server import target
-from mintmark.server.compose import Opened, open_authority, open_store, root_issuing_key
+from mintmark.server.compose import (
+    Opened,
+    open_authority,
+    open_store,
+    root_issuer,
+    root_issuing_key,
+)
 from mintmark.server.directory import Directory, KeyFiles
 from mintmark.server.own import (
     LOCAL_ADMIN,
@@ -33,6 +40,8 @@ from mintmark.server.own import (
 from mintmark.server.settings import Settings
 from mintmark.wire import pem
 from mintmark.wire.http import Peer, Request, Response
+
+log = logging.getLogger(__name__)
 
 ROOT_CRL_LIFETIME = YEAR  # the root is offline; its CRL is signed in yearly ceremonies
 
@@ -59,19 +68,41 @@ async def bootstrap(
 
 
 async def publish_root_crl(opened: Opened, passphrase: bytes) -> None:
-    """Publish the root's CRL if its key is here and half of the last one's life is over.
+    """Publish the root's CRL, if there is news of it.
 
-    Relying parties that check the whole chain (nginx, PostgreSQL) want one, empty or not.
+    Relying parties that check the whole chain (nginx, PostgreSQL) want one, empty or not. The
+    root's own key signs it when it is here and half of the last one's life is over; a root
+    elsewhere signs it there, and it is taken from `root/crl.pem`.
     """
     authority = opened.authority
-    root = next(one for one in authority.issuers if one.der == one.root)
-    latest = await authority.store.latest_crl(root.id)
+    if not opened.directory.root.key.exists():
+        await adopt_root_crl(opened)
+        return
+    latest = await authority.store.latest_crl(root_issuer(opened.directory).id)
     now = int(authority.clock())
     if latest and now < latest.this_update + (latest.next_update - latest.this_update) // 2:
         return
     key = root_issuing_key(opened.directory, opened.settings, passphrase)
     if key is not None:
         await publish(authority, key, latest, now, ROOT_CRL_LIFETIME)
+
+
+async def adopt_root_crl(opened: Opened) -> None:
+    """Publish `root/crl.pem` if it is there and newer; what is wrong with it is logged."""
+    file, root = opened.directory.root.crl, root_issuer(opened.directory)
+    try:
+        ders = pem.decode(pem.CRL, file.read_bytes())
+    except FileNotFoundError:
+        return
+    except (OSError, Error) as error:
+        log.warning("the root's CRL in '%s' cannot be read: %s", file, error)
+        return
+    for der in ders:
+        try:
+            if await adopt(opened.authority, root, der):
+                log.info("the root's CRL was taken from '%s'", file)
+        except Error as error:
+            log.warning("'%s': %s", file, error.detail)
 
 
 def write_own(files: KeyFiles, opened: Opened, own: OwnCertificate) -> None:

@@ -12,12 +12,13 @@ import logging
 import os
 import secrets
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Final
 
 from mintmark.model.errors import Error, Kind
 from mintmark.server.compose import Opened
 from mintmark.server.directory import KeyFiles
-from mintmark.server.local import finish_own, write_own
+from mintmark.server.local import adopt_root_crl, finish_own, write_own
 from mintmark.server.own import OwnCertificate, admin_certificate, server_certificate
 from mintmark.server.tls import ServerTLS, TLSSettings
 from mintmark.wire import certificate as wire_certificate
@@ -49,6 +50,7 @@ class Upkeep:
         self._tls = tls
         self._holder = secrets.token_hex(8)
         self._seen = self._stamp()
+        self._crl = _modified(opened.directory.root.crl)
 
     async def run(self, sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep) -> None:
         """Look after the certificates until cancelled; what fails is tried again."""
@@ -77,6 +79,10 @@ class Upkeep:
             self._tls.reload(tls_settings(self._opened))
             self._seen = stamp
             log.info("the server's certificate was taken up from its files")
+        crl = _modified(directory.root.crl)
+        if crl != self._crl:
+            self._crl = crl
+            await adopt_root_crl(self._opened)
 
     async def _renew(self, files: KeyFiles, issue: Callable[[], Awaitable[OwnCertificate]]) -> None:
         authority = self._opened.authority
@@ -111,3 +117,11 @@ def _require_writable(files: KeyFiles) -> None:
             Kind.CONFIGURATION,
             f"certificate '{files.certificate}' is due and its directory cannot be written",
         )
+
+
+def _modified(path: Path) -> int:
+    """Return when a file was last changed, 0 when there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from mintmark.authority.issuance.hierarchy import issuer_from_chain
 from mintmark.authority.workflow.revoke import revoke
+from mintmark.model.act import Act, AuditRecord
 from mintmark.model.certificate import Reason
+from mintmark.model.errors import Error, Kind
 from mintmark.model.time import DAY, HOUR
-from mintmark.publication.crl import publish, publish_if_due
+from mintmark.publication.crl import adopt, publish, publish_if_due
 from tests.unit.rest.world import LOCAL
 
 LIFETIME = DAY
+ANOTHER = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Another")])
 
 
 def latest(world):
@@ -49,7 +58,7 @@ def test_a_crl_is_due_at_half_of_its_life_or_when_something_was_revoked(world):
     assert not due(world)
     assert due(world, changed=True)
 
-    world.clock.now += LIFETIME // 2 - 1
+    world.clock.now += LIFETIME // 2 - 31  # this_update lies a minute in the past
     assert not due(world)
 
     world.clock.now += 1
@@ -84,7 +93,14 @@ def test_an_entry_stays_until_one_crl_after_the_certificate_expired(world):
     assert not listed(latest(world)[1], leaf)
 
 
-def test_a_clock_that_jumps_back_takes_neither_number_nor_time_back(world):
+def test_this_update_lies_in_the_past_for_clocks_that_are_late(world):
+    due(world)
+
+    assert latest(world)[0].this_update == int(world.clock()) - world.authority.policy.backdate
+    assert latest(world)[0].next_update == int(world.clock()) + LIFETIME
+
+
+def test_a_clock_that_is_put_back_takes_no_number_back_and_shows_no_future(world):
     due(world)
     first, _ = latest(world)
     world.clock.now -= HOUR
@@ -93,7 +109,71 @@ def test_a_clock_that_jumps_back_takes_neither_number_nor_time_back(world):
 
     second, _ = latest(world)
     assert second.number == first.number + 1
-    assert second.this_update >= first.this_update
+    assert second.this_update < world.clock()
+
+
+def test_a_clock_that_was_an_hour_fast_takes_nobody_off_the_list_early(world):
+    leaf = revoke_one(world)
+    due(world, changed=True)
+    world.clock.now = leaf.not_after + 30  # fast: in truth it is an hour less
+    due(world, changed=True)
+    world.clock.now -= HOUR
+
+    due(world, changed=True)
+
+    assert listed(latest(world)[1], leaf)
+
+
+def root_crl(world, *, number=7, signer=None, subject=None):
+    issuer = x509.load_der_x509_certificate(world.authority.issuing.issuer.root)
+    now = datetime.fromtimestamp(world.clock(), UTC)
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(subject or issuer.subject)
+        .last_update(now)
+        .next_update(now + timedelta(days=365))
+    )
+    if number is not None:
+        builder = builder.add_extension(x509.CRLNumber(number), critical=False)
+    return builder.sign(signer or world.root_key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+def root(world):
+    der = world.authority.issuing.issuer.root
+    issuer = issuer_from_chain(der, (), der)
+    world.run(world.store.add_issuer(issuer, Act(AuditRecord("issuer.add", world.clock(), "ca"))))
+    return issuer
+
+
+def test_a_crl_that_the_root_signed_elsewhere_is_published(world):
+    assert world.run(adopt(world.authority, root(world), root_crl(world)))
+
+    stored = world.run(world.store.latest_crl(root(world).id))
+    assert stored.number == 7
+
+
+def test_an_older_crl_of_the_root_is_left_alone(world):
+    world.run(adopt(world.authority, root(world), root_crl(world)))
+
+    assert not world.run(adopt(world.authority, root(world), root_crl(world, number=6)))
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        lambda world: root_crl(world, signer=ec.generate_private_key(ec.SECP256R1())),
+        lambda world: root_crl(world, subject=ANOTHER),
+        lambda world: root_crl(world, number=None),
+        lambda world: b"junk",
+    ],
+    ids=["another key", "another issuer", "no number", "junk"],
+)
+def test_what_is_no_crl_of_the_root_is_not_published(world, forged):
+    with pytest.raises(Error) as refused:
+        world.run(adopt(world.authority, root(world), forged(world)))
+
+    assert refused.value.kind is Kind.CONFIGURATION
+    assert world.run(world.store.latest_crl(root(world).id)) is None
 
 
 def test_two_publishers_cannot_use_a_number_twice(world):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from mintmark.authority.issuance.crl import CRLContent, issue_crl
 from mintmark.authority.issuance.hierarchy import (
     Constraints,
     Subject,
@@ -246,6 +247,36 @@ def test_without_the_roots_key_its_crl_stays(directory, clock):
             assert (await one.authority.store.latest_crl(root.id)).number == 1
 
     asyncio.run(story())
+
+
+def test_a_crl_of_an_offline_root_is_taken_up_while_serving(directory, clock):
+    async def story():
+        async with opened(directory, clock) as one:
+            root = compose.root_issuer(directory)
+            first = await one.authority.store.latest_crl(root.id)
+            upkeep = Upkeep(one, ServerTLS(tls_settings(one)))
+            key = compose.root_issuing_key(directory, one.settings, PASSPHRASE)
+            content = CRLContent(first.number + 5, int(clock.now), int(clock.now) + DAY, 0)
+            directory.root.key.unlink()
+            directory.root.crl.write_bytes(pem.crl(issue_crl(key, content, b"")))
+
+            await upkeep.turn()
+
+            assert (await one.authority.store.latest_crl(root.id)).number == first.number + 5
+
+    asyncio.run(story())
+
+
+def test_a_bad_crl_file_of_the_root_is_logged_and_serving_goes_on(directory, clock, caplog):
+    directory.root.key.unlink()
+    directory.root.crl.write_bytes(pem.crl(b"junk"))
+
+    async def story():
+        async with opened(directory, clock) as one:
+            await publish_root_crl(one, PASSPHRASE)
+
+    asyncio.run(story())
+    assert "is not published" in caplog.text
 
 
 def test_bootstrap_can_be_repeated(directory, clock):
