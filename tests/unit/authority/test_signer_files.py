@@ -97,6 +97,22 @@ def test_secret_of_its_owner_alone_is_read(tmp_path):
     assert read_secret(path) == b"secret"
 
 
+def test_a_credential_of_the_service_manager_may_show_the_groups_bit(tmp_path, monkeypatch):
+    """systemd 254 and newer: mode 0440 and an access control list."""
+    path = tmp_path / "passphrase"
+    write_secret(path, b"secret")
+    path.chmod(0o440)
+    with pytest.raises(Error, match="0440"):
+        read_secret(path)
+
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+
+    assert read_secret(path) == b"secret"
+    path.chmod(0o444)
+    with pytest.raises(Error, match="0444"):
+        read_secret(path)
+
+
 def test_missing_secret_is_named(tmp_path):
     with pytest.raises(Error, match=r"nothing\.pem' cannot be read: No such file") as caught:
         read_secret(tmp_path / "nothing.pem")

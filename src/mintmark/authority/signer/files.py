@@ -51,7 +51,7 @@ def read_secret(path: Path) -> bytes:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise Error(Kind.CONFIGURATION, f"secret file '{path}' is not a regular file")
-            if status.st_mode & 0o077:
+            if status.st_mode & 0o077 & ~_granted_by_systemd(path):
                 raise Error(
                     Kind.CONFIGURATION,
                     f"secret file '{path}' has mode {status.st_mode & 0o777:04o}: others than "
@@ -71,6 +71,16 @@ def read_secret(path: Path) -> bytes:
             f"secret file '{path}' is larger than {MAX_KEY_FILE_BYTES} octets",
         )
     return data
+
+
+def _granted_by_systemd(path: Path) -> int:
+    """Return the mode bits that mean nothing on a credential of the service manager.
+
+    systemd 254 and newer keep credentials as root's, mode 0440, and let the service in by an
+    access control list, whose mask shows as the group's bits (systemd.exec(5)).
+    """
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    return 0o040 if directory and path.parent == Path(directory) else 0
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:
