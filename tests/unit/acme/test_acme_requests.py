@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from mintmark.model.provisioner import ACMEProvisioner
@@ -428,3 +430,43 @@ def test_defect_is_answered_by_an_id_and_nothing_else(world, client, caplog):
 
     assert "secret" not in json.dumps(problem)
     assert problem["instance"] in caplog.text
+
+
+# Whatever a client sends.
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=12,
+)
+MEMBERS = st.sampled_from(
+    [
+        "identifiers", "identifier", "csr", "certificate", "reason", "contact", "status",
+        "profile", "replaces", "notBefore", "notAfter", "externalAccountBinding", "account",
+        "oldKey", "onlyReturnExisting", "type", "value", "protected", "payload", "signature",
+    ]
+)  # fmt: skip
+
+
+@given(
+    path=st.sampled_from(["new-order", "new-authz", "key-change", "revoke-cert", "account"]),
+    payload=st.dictionaries(MEMBERS, JSON | st.dictionaries(MEMBERS, JSON), max_size=5)
+    | st.binary(max_size=40),
+)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_payload_is_more_than_a_refusal(client, path, payload):
+    reply = client.post(client.kid if path == "account" else path, payload)
+
+    assert reply.status < 500, reply.body
+    if reply.status >= 400:
+        assert reply.json["type"].startswith("urn:ietf:params:acme:error:")
+
+
+@given(st.text(max_size=60))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_path_is_more_than_a_refusal(client, path):
+    request = replace(client.plain("directory"), path=f"/acme/{path}", query=path)
+
+    reply = client.together(request)[0]
+
+    assert reply.status in (200, 404, 405)

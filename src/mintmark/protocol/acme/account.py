@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 from mintmark.model.acme import Account, AccountStatus, Change
 from mintmark.model.act import Act, AuditRecord, RateClaim
 from mintmark.model.errors import Error, Kind
+from mintmark.protocol.acme import problem
 from mintmark.protocol.acme.external_account import bind
 from mintmark.protocol.acme.problem import ACMEError
 from mintmark.protocol.acme.request import Call, Payload
@@ -80,6 +81,10 @@ async def new_account(call: Call) -> Response:
             )
         )
     except Error as error:
+        if error.kind is Kind.RATE_LIMITED:
+            raise problem.limited(
+                error, f"{ACCOUNTS_PER_HOUR} accounts an hour are made for one address"
+            ) from error
         if error.kind is not Kind.CONFLICT:
             raise
         return await _lost_race(call, key.thumbprint, error)

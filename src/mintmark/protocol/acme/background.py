@@ -149,8 +149,8 @@ class Validations:
 
     async def _attempt(self, running: _Validation) -> None:
         """Make one attempt, and its outcome durable."""
+        outcome = asyncio.ensure_future(self._outcome(running))
         try:
-            outcome = asyncio.ensure_future(self._outcome(running))
             if running.challenge.status is ChallengeStatus.PENDING:
                 await asyncio.wait({outcome}, timeout=self._patience)
                 if not outcome.done():
@@ -163,6 +163,9 @@ class Validations:
         except Exception as error:
             log.exception("a validation failed")
             running.failed(error)
+        finally:
+            outcome.cancel()
+            running.failed(Error(Kind.UNAVAILABLE, "the server is stopping", retry_after=5))
 
     async def _outcome(self, running: _Validation) -> Validated | Failed:
         authorization, challenge = running.authorization, running.challenge

@@ -149,9 +149,6 @@ async def _commit(call: Call, order: Order, new: tuple[Authorization, ...]) -> N
         if error.kind is not Kind.RATE_LIMITED:
             raise
         refusals.remember(rates, error, now)
-        raise ACMEError(
-            "rateLimited",
-            f"the account has made {claim.per_hour} orders within an hour, no more are taken",
-            hint=f"try again in {error.retry_after} s",
-            retry_after=error.retry_after,
+        raise problem.limited(
+            error, f"the account may make {claim.per_hour} orders an hour, and has made them"
         ) from error

@@ -131,6 +131,16 @@ def together(refusals: Sequence[ACMEError]) -> ACMEError:
     )
 
 
+def limited(error: Error, what: str) -> ACMEError:
+    """Return a refusal of the store's rate limits in words that fit its object."""
+    return ACMEError(
+        "rateLimited",
+        what,
+        hint=f"try again in {error.retry_after} s",
+        retry_after=error.retry_after,
+    )
+
+
 def type_of(error: Error) -> str:
     """Return ACME's word for an error."""
     return error.type if isinstance(error, ACMEError) else KINDS[error.kind][0]
