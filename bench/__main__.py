@@ -14,6 +14,7 @@ from bench.report import Report
 
 MEASUREMENTS = (
     "issuance",
+    "acme",
     "workers",
     "postgresql",
     "ocsp",

@@ -98,8 +98,23 @@ def drive(load: Load, server: int, *others: int) -> Answered:
     """
     plan = {name: getattr(load, name) for name in load.__slots__}
     plan |= {"host": "127.0.0.1", "requests": str(load.requests)}
+    return run_client("bench.load", plan, server, *others)
+
+
+def run_client(module: str, plan: dict[str, Any], server: int, *others: int) -> Answered:
+    """Run a load client, a module, on its plan against a server.
+
+    Args:
+        module: writes `ready`, waits for a line, loads the server, writes what it saw.
+        plan: its argument, as JSON.
+        server: process id of the server.
+        others: process ids of what works for the server, as a database.
+
+    Raises:
+        RuntimeError: not one answer was good.
+    """
     with subprocess.Popen(
-        [sys.executable, "-m", "bench.load", json.dumps(plan)],
+        [sys.executable, "-m", module, json.dumps(plan)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
