@@ -35,6 +35,7 @@ class Host(pages.Sandbox):
     def __init__(self, root: Path, service: Service) -> None:
         words = {
             **service.words,
+            "10.0.0.53 53": f"127.0.0.1 {service.nameserver.port}",
             "10.0.0.53:53": service.nameserver.address,
             "10.0.0.53": "127.0.0.1",
             "dns_rfc2136_port = 53": f"dns_rfc2136_port = {service.nameserver.port}",

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.interop.acme.host import Host, webroot
+from tests.interop.acme.host import Host
 from tests.interop.acme.issued import Issued
 from tests.interop.acme.service import Service
-from tests.interop.programs import Result
 
 pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("certbot")]
 PAGE = "how-to/acme-certbot.md"
