@@ -155,8 +155,7 @@ class _Verification:
         # Rows are read to the end before the newest records: each row's record is there.
         await self._match.read_rows(to_the_end=True)
         up_to = self._match.position
-        await self._replay()
-        pending = await self._pending()
+        pending = await self._rest()
         await self._hidden(pending)
         await self._match.read_rows()
         self._differing()
@@ -319,9 +318,18 @@ class _Verification:
             )
         self._reported = len(self._match.differing)
 
-    async def _pending(self) -> Ranges:
-        """Take in the records that have no checkpoint yet."""
-        pending = await self._store.unsequenced(1 << 31)
+    async def _rest(self) -> Ranges:
+        """Replay what was signed meanwhile, and take in the records that have no checkpoint.
+
+        A checkpoint that is signed between the two takes records out of the second without
+        being in the first: then both are looked at again.
+        """
+        while True:
+            await self._replay()
+            pending = await self._store.unsequenced(1 << 31)
+            latest = await self._store.latest_checkpoint()
+            if latest is None or latest.sequence <= self.report.checkpoints:
+                break
         for some in _steps(pending):
             await self._records(await self._store.audit_records(some))
         self.report.pending = sum(last - first + 1 for first, last in pending)
