@@ -225,7 +225,10 @@ class PatternEntry(WhitelistEntry, frozen=True, kw_only=True):
 
     pattern: Annotated[
         Annotated[str, Meta(min_length=1, max_length=128)],
-        key("A glob over service ids, as test-*.", "gives these rights to other services"),
+        key(
+            "A glob over service ids, as test-*; ACME accounts only if it begins with acme.",
+            "gives these rights to other services",
+        ),
     ]
 
 

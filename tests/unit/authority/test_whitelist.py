@@ -34,6 +34,26 @@ def test_a_pattern_matches_the_whole_id():
     assert whitelist.rule("test").operations == frozenset()
 
 
+@pytest.mark.parametrize("pattern", ["*", "a*", "*.acme.*", "acme*"])
+def test_a_pattern_for_services_means_no_acme_account(pattern):
+    """Anyone gets an account; rights that were meant for services are not given with it."""
+    whitelist = Whitelist(patterns=[ServiceRule(pattern, ALL)])
+
+    assert whitelist.rule("acme.acme.4xk2q").operations == frozenset()
+
+
+def test_acme_accounts_are_meant_where_they_are_named():
+    whitelist = Whitelist(
+        [ServiceRule("acme.acme.one", ALL)],
+        [ServiceRule("acme.lab.*", READ), ServiceRule("*", ALL)],
+    )
+
+    assert whitelist.rule("acme.acme.one").operations == ALL
+    assert whitelist.rule("acme.lab.two").operations == READ
+    assert whitelist.rule("acme.acme.two").operations == frozenset()
+    assert whitelist.rule("acme").operations == ALL
+
+
 def test_case_cannot_make_two_services_of_one():
     """OpenBao CVE-2025-64761: a policy name in other case was taken for root."""
     with pytest.raises(Error) as refusal:

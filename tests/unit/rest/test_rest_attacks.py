@@ -10,11 +10,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from mintmark.authority.policy.approve import Policy
+from mintmark.authority.policy.whitelist import Whitelist
 from mintmark.authority.signer.file import generate
+from mintmark.model.access import ServiceRule
 from mintmark.model.errors import Error, Kind
 from mintmark.model.keys import KeyType
 from mintmark.protocol.rest.table import ROUTES
-from tests.unit.rest.world import csr, local_peer
+from tests.unit.rest.world import ALL, RULES, csr, local_peer
 
 REQUEST = "/certificates/request"
 
@@ -145,3 +148,25 @@ def test_secrets_reach_neither_audit_nor_answers(world):
     for text in (audit.body, reply.body):
         assert secret.encode() not in text
         assert token.encode() not in text
+
+
+def test_a_certificate_from_acme_does_nothing_here_by_a_pattern_for_services(world):
+    """Else it would be renewed for ever after one challenge, and ask for all services' names."""
+    everybody = ServiceRule("*", ALL, names=("**.internal",))
+    before = world.authority.policy
+    world.authority.policy = Policy.of(
+        before.profiles, Whitelist(RULES, [everybody]), world.authority.issuers, 60
+    )
+    try:
+        peer = world.peer("acme.acme.4xk2qzj7")
+        path = f"/certificates/{world.certificate('acme.acme.4xk2qzj7').id}/renew"
+        world.ask("POST", path, peer=peer).problem(403, "forbidden")
+        wish = {"common_name": "any.internal", "csr": csr()}
+        reply = world.ask("POST", "/certificates/request", peer=peer, json=wish)
+        reply.problem(403, "forbidden")
+        other = world.ask(
+            "POST", "/certificates/request", peer=world.peer("some-service"), json=wish
+        )
+        assert other.status == 201
+    finally:
+        world.authority.policy = before

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from mintmark.authority.policy.names import NameRules
+from mintmark.authority.policy.whitelist import ACME_PREFIX
 from mintmark.model.access import Credential, Operation, Requester, ServiceRule
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier, IdentifierType
@@ -81,7 +82,7 @@ class Provisioner:
 
     def service(self, account: str) -> str:
         """Return the service id under which an account's certificates are on record."""
-        return f"acme.{self.name}.{account}"
+        return f"{ACME_PREFIX}{self.name}.{account}"
 
     def requester(
         self, account: str, identifiers: tuple[Identifier, ...] = (), address: str = ""

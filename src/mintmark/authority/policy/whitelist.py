@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from mintmark.authority.policy.names import NameRules
 from mintmark.model.access import Operation, ServiceRule
 from mintmark.model.errors import Error, Kind
 
+ACME_PREFIX: Final = "acme."
+"""Begins the service ids of ACME accounts, which anyone can make."""
 SERVICE_ID = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?")
 
 
@@ -48,7 +51,9 @@ class Whitelist:
 
     Args:
         services: rules whose `pattern` is an exact service id.
-        patterns: rules whose `pattern` is a glob: `*` matches any run of characters.
+        patterns: rules whose `pattern` is a glob: `*` matches any run of characters, but no
+            glob that does not itself begin with `acme.` matches an ACME account. What is given
+            to all services is not meant for whoever meets a challenge.
     """
 
     def __init__(
@@ -62,7 +67,7 @@ class Whitelist:
         if found := self._services.get(service):
             return found
         for glob, compiled in self._patterns:
-            if glob.fullmatch(service):
+            if glob.fullmatch(service) and _is_meant(compiled.rule.pattern, service):
                 return compiled
         return _compile(ServiceRule(service, frozenset()))
 
@@ -87,6 +92,10 @@ def require(allowed: bool, service: str, operation: Operation) -> None:  # noqa:
 
 def _compile(rule: ServiceRule) -> CompiledRule:
     return CompiledRule(rule, NameRules(rule.names))
+
+
+def _is_meant(pattern: str, service: str) -> bool:
+    return pattern.startswith(ACME_PREFIX) or not service.startswith(ACME_PREFIX)
 
 
 def _glob(pattern: str) -> re.Pattern[str]:
