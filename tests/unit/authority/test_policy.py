@@ -94,6 +94,28 @@ def test_names_of_the_presented_certificate_may_be_asked_for_again():
     assert decide(requester, request("old.example"))
 
 
+def test_an_acme_account_gets_what_it_showed_control_of_and_nothing_else():
+    account = Requester(
+        "acme.acme.x", WEB, Credential.ACME, identifiers=pki.identifiers("shown.example")
+    )
+    rules = ServiceRule("acme.*", ALL, names=("**.example",))
+    policy = replace(POLICY, whitelist=Whitelist([], [rules]))
+
+    for name in ("other.example", "acme.acme.x"):
+        wanted = request("shown.example", name, service="acme.acme.x")
+        with pytest.raises(Error) as refused:
+            approve(
+                policy,
+                account,
+                wanted,
+                operation=Operation.REQUEST,
+                issuer=ISSUER,
+                now=pki.NOW,
+            )
+        assert refused.value.kind is Kind.REJECTED_IDENTIFIER
+        assert name in refused.value.detail
+
+
 def test_a_service_without_a_rule_gets_nothing():
     stranger = Requester("x", ServiceRule("x", frozenset()), Credential.CERTIFICATE)
 
