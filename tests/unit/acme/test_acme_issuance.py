@@ -294,3 +294,14 @@ def test_issuance_by_every_kind_of_account_key_is_audited(world):
         world.store.audit(before=None, limit=10, service=None, action="certificate.request")
     )
     assert len(records) == 1
+
+
+def test_rules_that_were_narrowed_after_the_order_hold_at_its_end(world):
+    client = world.client()
+    _, order = client.ready(NAME)
+    world.provision(ACMEProvisioner("acme", names=("*.lab.internal",)))
+
+    refused = client.post(order["finalize"], csr(NAME)).problem("rejectedIdentifier", 403)
+
+    assert "*.lab.internal" in refused["detail"]
+    assert count(world) == 0

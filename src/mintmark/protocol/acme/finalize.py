@@ -13,6 +13,7 @@ from mintmark.model.certificate import Certificate
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier
 from mintmark.model.request import IssuanceRequest
+from mintmark.protocol.acme import policy
 from mintmark.protocol.acme.order import document, own_order
 from mintmark.protocol.acme.problem import ACMEError
 from mintmark.protocol.acme.request import Call, Payload
@@ -42,10 +43,13 @@ async def finalize(call: Call) -> Response:
             else "make a new order",
         )
 
-    # 2. The CSR asks for exactly its identifiers, with a key of its own.
+    # 2. The rules that it was made under may have been narrowed since.
+    policy.check_identifiers(call, found.identifiers, found.profile)
+
+    # 3. The CSR asks for exactly its identifiers, with a key of its own.
     csr = _csr(call, found)
 
-    # 3. Issue; order and certificate become durable together.
+    # 4. Issue; order and certificate become durable together.
     order = await _issue(call, found, csr)
     return call.answer(document(call, order), headers=(("Location", call.links.order(order.id)),))
 
