@@ -37,6 +37,7 @@ SERVICE: Final = "mintmark-ocsp"
 OWN: Final = Requester(SERVICE, ServiceRule(SERVICE, frozenset()), Credential.LOCAL)
 CACHED_ANSWERS: Final = 50_000  # of about 1 kB; forgotten all at once when full
 CACHED_REQUESTS: Final = 50_000
+CACHED_OCTETS: Final = 256  # of a request; an honest one has 190 at most, with SHA-512
 HASHES: Final = ("sha1", "sha256", "sha384", "sha512")  # of CertIDs
 
 
@@ -124,6 +125,8 @@ class Responder:
         if kept and kept[0] == status and self._fresh(kept[1], now):
             return kept[1]
         answer = self._sign(now, [(cert_id, status)], None)
+        if not status.issued or len(request_der) > CACHED_OCTETS:
+            return answer  # of these there are more than any memory holds
         if len(self._answers) >= CACHED_ANSWERS:
             self._answers.clear()
         self._answers[request_der] = status, answer
@@ -131,7 +134,8 @@ class Responder:
 
     def _read(self, request_der: bytes) -> ocsp.OCSPRequest:
         request = ocsp.parse_request(request_der)
-        if request.nonce is None:  # one with a nonce does not come again
+        # One with a nonce does not come again.
+        if request.nonce is None and len(request_der) <= CACHED_OCTETS:
             if len(self._requests) >= CACHED_REQUESTS:
                 self._requests.clear()
             self._requests[request_der] = request
@@ -158,7 +162,8 @@ class Responder:
         answers: list[tuple[ocsp.CertID, CertificateStatus]],
         nonce: bytes | None,
     ) -> OCSPAnswer:
-        next_update = now + self._lifetime
+        # RFC 6960 §4.2.2.2: relying parties check the responder's certificate too.
+        next_update = min(now + self._lifetime, self._key.certificate.not_after)
         responses = [
             ocsp.single_response(cert_id.der, _cert_status(status), now, next_update)
             for cert_id, status in answers

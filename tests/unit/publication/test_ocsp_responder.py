@@ -152,6 +152,54 @@ def test_an_answer_is_reused_for_half_of_its_life_and_no_longer(world, responder
     assert ask(world, responder, der).this_update_utc > first.this_update_utc
 
 
+def test_an_answer_about_a_serial_that_nobody_has_is_not_kept(world, responder):
+    """There are 2^112 of those, and each is asked for by anyone."""
+    stranger = pki.leaf(world.authority.issuing, "a.example", not_before=int(world.clock()))
+    der = request(world, stranger)
+    first = ask(world, responder, der)
+    world.clock.now += 10
+
+    assert ask(world, responder, der).this_update_utc > first.this_update_utc
+
+
+def test_a_request_larger_than_any_honest_one_is_not_kept(world, responder):
+    """Else 50 000 of 4 kB about one certificate would be 400 MB."""
+    leaf = world.certificate("web", "a.web.internal")
+    padding = x509.UnrecognizedExtension(
+        x509.ObjectIdentifier("1.2.3.4"), b"\x04\x82\x04\x00" * 257
+    )
+    der = (
+        ocsp.OCSPRequestBuilder()
+        .add_certificate(
+            parsed(leaf.der), parsed(world.authority.issuing.issuer.der), hashes.SHA1()
+        )
+        .add_extension(padding, critical=False)
+        .build()
+        .public_bytes(serialization.Encoding.DER)
+    )
+    first = ask(world, responder, der)
+    world.clock.now += 10
+
+    assert ask(world, responder, der).this_update_utc > first.this_update_utc
+
+
+@pytest.mark.parametrize("algorithm", [hashes.SHA1(), hashes.SHA512()])
+def test_every_honest_request_is_kept(world, responder, algorithm):
+    der = request(world, world.certificate("web", "a.web.internal"), algorithm=algorithm)
+    first = ask(world, responder, der)
+    world.clock.now += 10
+
+    assert ask(world, responder, der).this_update_utc == first.this_update_utc
+
+
+def test_an_answer_is_never_good_for_longer_than_the_certificate_that_signed_it(world):
+    responder = world.run(Responder.start(world.authority, 7 * DAY))
+
+    answer = ask(world, responder, request(world, world.certificate("web", "a.web.internal")))
+
+    assert answer.next_update_utc <= answer.certificates[0].not_valid_after_utc
+
+
 def test_a_clock_that_jumps_back_does_not_keep_answers_from_the_future(world, responder):
     der = request(world, world.certificate("web", "a.web.internal"))
     world.clock.now += 30
