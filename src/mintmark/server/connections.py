@@ -20,6 +20,8 @@ from mintmark.server.responses import Heads
 if TYPE_CHECKING:  # a connection knows its connections, and they know it
     from mintmark.server.connection import App, Connection
 
+SWEEP_SECONDS: Final = 1.0
+
 log = logging.getLogger("mintmark.server")
 
 
@@ -97,7 +99,9 @@ class Connections:
         if self._refused_count:  # one line a second, however many there are
             log.warning("%d connections refused: too many are open", self._refused_count)
             self._refused_count = 0
-        for connection in [each for each in self._open if each.deadline < now]:
+        # A deadline was reckoned from the sweep before it, a second earlier than it was set.
+        overdue = now - SWEEP_SECONDS
+        for connection in [each for each in self._open if each.deadline <= overdue]:
             try:
                 connection.expire()
             except Exception:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes, counts and times of a listener's connections; times are kept to a second.
+    """Sizes, counts and times of a listener's connections; times may last two seconds longer.
 
     Args:
         connections: open at once in one process; one more is closed before it can cost a TLS

@@ -15,14 +15,13 @@ from typing import Final
 from mintmark.model.errors import Error, Kind
 from mintmark.model.time import Clock
 from mintmark.server.connection import App, Connection
-from mintmark.server.connections import Connections
+from mintmark.server.connections import SWEEP_SECONDS, Connections
 from mintmark.server.limits import Limits
 from mintmark.server.tls import ServerTLS, TLSConnection
 
 log = logging.getLogger("mintmark.server")
 
 _BACKLOG: Final = 1024
-_SWEEP_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,4 +206,4 @@ async def _sweep(listeners: Sequence[Listener]) -> None:
                 listener.connections.sweep()
             except Exception:
                 log.exception("the sweep of connections failed")
-        await asyncio.sleep(_SWEEP_SECONDS)
+        await asyncio.sleep(SWEEP_SECONDS)

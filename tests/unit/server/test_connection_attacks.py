@@ -159,6 +159,17 @@ def test_target_over_the_limit_is_refused():
         assert world.client(b"GET /" + b"x" * 1_000_000).answer()[0] == 414
 
 
+def test_nobody_gets_less_time_than_was_promised():
+    """A deadline is reckoned from the last sweep; a short one must not end at the next."""
+    with serving(header_seconds=1) as world:
+        world.seconds += 0.999
+        client = world.client(b"")
+        world.until(lambda: len(world.connections) == 1)
+        world.advance(0.01)
+        client.send(get())
+        assert client.answer()[0] == 200
+
+
 def test_slow_header_is_ended_after_its_time():
     with serving() as world:
         client = world.client(get()[:-4])

@@ -71,7 +71,7 @@ def test_free_port_is_free_and_stays_so():
 
 
 def test_server_serves_until_it_is_told_to_stop(monkeypatch):
-    monkeypatch.setattr(listener, "_SWEEP_SECONDS", 0.001)
+    monkeypatch.setattr(listener, "SWEEP_SECONDS", 0.001)
     dates = iter(range(10**9))
     events = []
 
@@ -110,7 +110,7 @@ def test_server_serves_until_it_is_told_to_stop(monkeypatch):
 
 
 def test_sweep_goes_on_after_a_defect(monkeypatch, caplog):
-    monkeypatch.setattr(listener, "_SWEEP_SECONDS", 0.001)
+    monkeypatch.setattr(listener, "SWEEP_SECONDS", 0.001)
     calls = []
 
     def clock():
