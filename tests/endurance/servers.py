@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import urllib.error
@@ -158,6 +159,20 @@ class Server:
         """Return a client that keeps its connection."""
         return Client(self.authority.https_port, self.context(files), seconds)
 
+    def raw(self, octets: bytes, files: Files | None = None, *, seconds: float = 20) -> bytes:
+        """Send octets over TLS, and return everything that comes until the server closes."""
+        with self.connect(files, seconds) as client:
+            sock = client.socket
+            sock.sendall(octets)
+            return drained(sock)
+
+    def limit(self, limits: str) -> None:
+        """Set limits of its connections, before it starts."""
+        file = self.directory.settings_file
+        text = file.read_text()
+        assert "server: {" in text
+        file.write_text(text.replace("server: {", f"server: {{limits: {{{limits}}}, ", 1))
+
     def mintmark(self, *arguments: str | Path) -> str:
         """Type a command that has to succeed, and return what it said."""
         return self.authority.mintmark(*arguments).succeeded()
@@ -253,6 +268,15 @@ class Client:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+
+def drained(sock: socket.socket) -> bytes:
+    """Return everything that arrives until the other side closes."""
+    parts = []
+    with contextlib.suppress(ConnectionError, ssl.SSLError):
+        while part := sock.recv(65536):
+            parts.append(part)
+    return b"".join(parts)
 
 
 def _answer(answer: Any) -> Answer:
