@@ -774,6 +774,7 @@ def _provisioner_problems(settings: Settings) -> Iterator[Error]:
         for profile in entry.profiles:
             if profile not in known:
                 yield unknown(f"'{path}.profiles' has unknown profile '{profile}'", profile, known)
+        yield from _lifetime_problems(settings, path, entry)
         persistent = ChallengeType.DNS_PERSIST_01 in entry.challenges
         if persistent and not settings.acme.validation.issuer_domain_names:
             yield Error(
@@ -786,6 +787,23 @@ def _provisioner_problems(settings: Settings) -> Iterator[Error]:
         except Error as error:
             yield Error(error.kind, f"'{path}.names': {error.detail}", hint=error.hint)
     yield from _validation_problems(settings.acme.validation)
+
+
+def _lifetime_problems(settings: Settings, path: str, entry: ProvisionerEntry) -> Iterator[Error]:
+    """Yield profiles that no certificate of a provisioner's lifetime could have."""
+    if entry.lifetime is None:
+        return
+    try:
+        known = profiles(settings)
+    except Error:  # which has been told already
+        return
+    for name in entry.profiles:
+        profile = known.get(name)
+        if profile and not profile.lifetime_min <= entry.lifetime <= profile.lifetime_max:
+            yield _wrong(
+                f"'{path}.lifetime' is {duration(entry.lifetime)}; profile '{name}' allows "
+                f"{duration(profile.lifetime_min)} to {duration(profile.lifetime_max)}"
+            )
 
 
 def _validation_problems(validation: Validation) -> Iterator[Error]:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from mintmark.model.acme import ChallengeStatus
+from mintmark.model.errors import Error, Kind
 from mintmark.model.provisioner import ACMEProvisioner, ChallengeType
 from mintmark.model.time import DAY
 from mintmark.protocol.acme.validation.outcome import Validated
@@ -257,6 +258,47 @@ def test_background_goes_on_after_what_fails(world, client, clock, challenge, ca
 
     assert len(calls) == 3
     assert "due challenges" in caplog.text
+
+
+def test_server_that_stops_tells_who_waits(world, client, challenge):
+    *_, url = challenge
+    client.acme = world.server(patience=30)
+    world.validator.gate = asyncio.Event()
+    request = client.request(url, {})
+
+    async def stop_while_waiting():
+        asking = asyncio.ensure_future(client.send(request))
+        await asyncio.sleep(0.05)
+        await world.validations.stop()
+        return await asking
+
+    reply = world.run(stop_while_waiting())
+
+    reply.problem("serverInternal", 503)
+    assert reply.headers["retry-after"]
+
+
+def test_outcome_that_cannot_be_stored_is_not_told(world, client, challenge, monkeypatch):
+    *_, url = challenge
+    commit = world.store.commit
+
+    async def full(_act):
+        raise Error(Kind.UNAVAILABLE, "the disk is full", retry_after=3)
+
+    monkeypatch.setattr(world.store, "commit", full)
+    client.post(url, {}).problem("serverInternal", 503)
+
+    monkeypatch.setattr(world.store, "commit", commit)
+    assert client.post(url).json["status"] == "pending"
+    assert client.post(url, {}).json["status"] == "valid"
+
+
+def test_validator_with_a_defect_hangs_nobody(world, client, challenge, caplog):
+    *_, url = challenge
+    world.validator.outcomes[NAME] = []
+
+    client.post(url, {}).problem("serverInternal", 500)
+    assert "a validation failed" in caplog.text
 
 
 def test_deactivated_account_meets_no_challenge(world, client, clock, challenge):

@@ -67,6 +67,7 @@ def test_validation_says_where_and_how_long():
         "provisioners: [{name: a, profiles: [none]}]",
         "provisioners: [{name: a, names: ['10.0.0.1/8']}]",
         "provisioners: [{name: a, max_identifiers: 101}]",
+        "provisioners: [{name: a, lifetime: 500d}]",
         "acme: {validation: {resolvers: [dns.example]}}",
         "acme: {validation: {resolvers: ['10.0.0.1:0']}}",
         "acme: {validation: {resolvers: ['[::1]:x']}}",
