@@ -26,7 +26,7 @@ async def publish_if_due(authority: Authority, lifetime: int, *, changed: bool) 
     issuing = authority.issuing
     latest = await authority.store.latest_crl(issuing.issuer.id)
     now = int(authority.clock())
-    if latest and not changed and not _half_spent(latest, now):
+    if latest and not changed and not is_due(latest, now):
         return False
     return await publish(authority, issuing, latest, now, lifetime)
 
@@ -97,5 +97,7 @@ def _not_adopted(issuer: Issuer, reason: str) -> Error:
     )
 
 
-def _half_spent(crl: StoredCRL, now: int) -> bool:
-    return now >= crl.this_update + (crl.next_update - crl.this_update) // 2
+def is_due(crl: StoredCRL, now: int) -> bool:
+    """Whether half of a CRL's life is over, or the clock jumped back to before its beginning."""
+    half = crl.this_update + (crl.next_update - crl.this_update) // 2
+    return not crl.this_update <= now < half

@@ -21,7 +21,7 @@ from mintmark.model.issuer import Issuer
 from mintmark.model.time import YEAR, Clock
 from mintmark.protocol.rest.api import RestAPI
 from mintmark.protocol.rest.authentication import LOCAL
-from mintmark.publication.crl import adopt, publish
+from mintmark.publication.crl import adopt, is_due, publish
 from mintmark.server import target
 from mintmark.server.compose import (
     Opened,
@@ -80,7 +80,7 @@ async def publish_root_crl(opened: Opened, passphrase: bytes) -> None:
         return
     latest = await authority.store.latest_crl(root_issuer(opened.directory).id)
     now = int(authority.clock())
-    if latest and now < latest.this_update + (latest.next_update - latest.this_update) // 2:
+    if latest and not is_due(latest, now):
         return
     key = root_issuing_key(opened.directory, opened.settings, passphrase)
     if key is not None:

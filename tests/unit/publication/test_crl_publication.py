@@ -193,3 +193,15 @@ def test_the_count_of_entries_is_what_the_list_holds(world, count):
 
     stored, crl = latest(world)
     assert stored.entries == len(crl) == count
+
+
+def test_a_crl_from_the_future_is_replaced_as_soon_as_the_clock_is_right_again(world):
+    """Nobody takes a CRL before its thisUpdate, and half of its life would be years away."""
+    world.clock.now += 30 * DAY
+    due(world)
+    world.clock.now -= 30 * DAY
+
+    assert due(world)
+
+    assert latest(world)[0].this_update < world.clock()
+    assert not due(world)

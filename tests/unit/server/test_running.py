@@ -233,6 +233,12 @@ def test_the_root_publishes_a_crl_at_bootstrap_and_renews_it_in_time(directory, 
 
             assert (await one.authority.store.latest_crl(root.id)).number == first.number + 1
 
+            clock.now -= 200 * DAY  # it was wrong: nobody takes a CRL from the future
+            await publish_root_crl(one, PASSPHRASE)
+
+            last = await one.authority.store.latest_crl(root.id)
+            assert (last.number, last.this_update <= clock.now) == (first.number + 2, True)
+
     asyncio.run(story())
 
 
