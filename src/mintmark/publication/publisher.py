@@ -19,7 +19,7 @@ import msgspec
 from mintmark.authority.workflow.authority import Authority
 from mintmark.model.errors import Error
 from mintmark.model.time import MINUTE
-from mintmark.publication.checkpoint import CheckpointKey, sign_checkpoint
+from mintmark.publication.checkpoint import MAX_RECORDS, CheckpointKey, sign_checkpoint
 from mintmark.publication.crl import publish_if_due
 
 log = logging.getLogger(__name__)
@@ -77,8 +77,7 @@ class Publisher:
         now = authority.clock()
         if not await authority.store.lease("publication", self._holder, LEASE, now):
             return
-        while await sign_checkpoint(authority.store, self._checkpoint_key, authority.clock):
-            pass
+        await self._sign_checkpoints()
         changed = await self._revoking_issuers()
         await publish_if_due(authority, self._settings.crl_lifetime, changed=changed is not None)
         if changed is not None:
@@ -86,6 +85,18 @@ class Publisher:
         if not 0 <= now - self._tidied < TIDY_PERIOD:
             self._tidied = now
             await authority.store.tidy(int(now))
+
+    async def _sign_checkpoints(self) -> None:
+        """Give every record of before this turn its place in the log.
+
+        A checkpoint that is not full has taken in all there was. Signing on until nothing is
+        left would never end while the server is busy, and leave no time for anything else.
+        """
+        authority = self._authority
+        taken = MAX_RECORDS
+        while taken == MAX_RECORDS:
+            made = await sign_checkpoint(authority.store, self._checkpoint_key, authority.clock)
+            taken = sum(last - first + 1 for first, last in made.ranges) if made else 0
 
     async def _revoking_issuers(self) -> int | None:
         """Return how far the log was read if it tells of revocations, else None.
