@@ -104,3 +104,28 @@ def test_health_says_when_the_store_is_away(world, get, monkeypatch):
 
     monkeypatch.setattr(type(world.store), "latest_checkpoint", away)
     assert get("/health").status == 503
+
+
+@pytest.mark.parametrize("path", ["/crl/all.pem", "/crl/{}.pem", "/crl/{}.crl"])
+def test_everybody_who_reads_a_crl_reads_the_same_octets(world, get, path):
+    """A list of a million is 50 MB; a copy for each slow reader would be all of the memory."""
+    path = path.format(issuer(world).id)
+    first = get(path).body
+    world.clock.now += 2  # the store is asked again
+
+    assert get(path).body is first
+
+
+@pytest.mark.parametrize("path", ["/crl/all.pem", "/crl/{}.pem"])
+def test_a_new_crl_is_armored_anew(world, get, path):
+    path = path.format(issuer(world).id)
+    before = get(path).body
+    world.run(publish_if_due(world.authority, DAY, changed=True))
+    world.clock.now += 1
+
+    number = x509.load_pem_x509_crl(get(path).body).extensions.get_extension_for_class(
+        x509.CRLNumber
+    )
+
+    assert before != get(path).body
+    assert number.value.crl_number == 2

@@ -13,6 +13,7 @@ because a client that fetches a CRL to verify TLS cannot need TLS for it.
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 from mintmark.authority.workflow.authority import Authority
@@ -24,6 +25,7 @@ from mintmark.wire.http import Request, Response
 CRL_PATH = re.compile(r"/crl/([0-9a-f]{16})\.(crl|pem)")
 ISSUER_PATH = re.compile(r"/issuer/([0-9a-f]{16})\.cer")
 FRESH = 1.0  # seconds a CRL is kept before the store is asked again
+LARGE = 256 * 1024  # octets of CRLs that are encoded in a thread
 MAX_AGE = 60  # seconds a cache may keep a CRL: the promise of section "Revocation" in the docs
 
 
@@ -37,6 +39,8 @@ class Repository:
     def __init__(self, authority: Authority) -> None:
         self._authority = authority
         self._crls: dict[str, tuple[float, StoredCRL | None]] = {}
+        self._armored: dict[str, tuple[tuple[StoredCRL, ...], bytes]] = {}
+        self._armoring = asyncio.Lock()
         self._roots = b"".join(
             pem.encode("CERTIFICATE", der)
             for der in dict.fromkeys(issuer.root for issuer in authority.issuers)
@@ -75,18 +79,29 @@ class Repository:
         if request.headers.get("if-none-match") == etag:
             return Response(304, headers=headers)
         if form == "pem":
-            body = pem.encode("X509 CRL", crl.der)
+            body = await self._armor(request.path, (crl,))
             return Response(200, body, "application/x-pem-file", headers)
         return Response(200, crl.der, "application/pkix-crl", headers)
 
     async def _all_crls(self) -> Response:
-        bodies = [
-            pem.encode("X509 CRL", crl.der)
-            for issuer in self._authority.issuers
-            if (crl := await self._latest(issuer.id))
-        ]
+        found = [await self._latest(issuer.id) for issuer in self._authority.issuers]
+        body = await self._armor("/crl/all.pem", tuple(crl for crl in found if crl))
         headers = (("Cache-Control", f"public, max-age={MAX_AGE}"),)
-        return Response(200, b"".join(bodies), "application/x-pem-file", headers)
+        return Response(200, body, "application/x-pem-file", headers)
+
+    async def _armor(self, path: str, crls: tuple[StoredCRL, ...]) -> bytes:
+        """Return CRLs as PEM, made once for all who ask.
+
+        A million entries are 50 MB: whoever reads them slowly holds the octets for as long, and
+        must not hold a copy of their own.
+        """
+        async with self._armoring:
+            kept = self._armored.get(path)
+            if kept is None or not _same(kept[0], crls):
+                large = sum(len(crl.der) for crl in crls) > LARGE
+                body = await asyncio.to_thread(_pem, crls) if large else _pem(crls)
+                kept = self._armored[path] = crls, body
+            return kept[1]
 
     async def _latest(self, issuer_id: str) -> StoredCRL | None:
         """Return the newest CRL of a known issuer, asking the store once a second at most."""
@@ -97,6 +112,8 @@ class Repository:
         if kept and 0 <= now - kept[0] < FRESH:
             return kept[1]
         crl = await self._authority.store.latest_crl(issuer_id)
+        if kept and kept[1] and crl and _same((kept[1],), (crl,)):
+            crl = kept[1]
         self._crls[issuer_id] = (now, crl)
         return crl
 
@@ -109,6 +126,17 @@ async def health(authority: Authority) -> Response:
         body = f"unavailable: {error.detail}\n".encode()
         return Response(503, body, "text/plain; charset=utf-8", (("Retry-After", "5"),))
     return Response(200, b"ok\n", "text/plain; charset=utf-8", (("Cache-Control", "no-store"),))
+
+
+def _same(some: tuple[StoredCRL, ...], others: tuple[StoredCRL, ...]) -> bool:
+    """Whether CRLs are the same ones; a number is never used twice (design rule 4)."""
+    return [(crl.issuer, crl.number) for crl in some] == [
+        (crl.issuer, crl.number) for crl in others
+    ]
+
+
+def _pem(crls: tuple[StoredCRL, ...]) -> bytes:
+    return b"".join([pem.crl(crl.der) for crl in crls])
 
 
 def _not_found() -> Response:
