@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,9 +22,21 @@ def nameserver(place: Path, nobody: Account) -> Iterator[Nameserver]:
         yield served
 
 
+@pytest.fixture
+def fresh(place: Path) -> Path:
+    """A directory of a test's own."""
+    path = Path(tempfile.mkdtemp(dir=place))
+    path.chmod(0o755)
+    return path
+
+
 @pytest.fixture(scope="session")
 def service(place: Path, nameserver: Nameserver) -> Iterator[Service]:
-    """The authority, served, with a second provisioner that wants external account binding."""
+    """The authority, served.
+
+    Its provisioner `partners` wants external account binding; certificates of `brief` are due
+    for renewal when they are issued: of 80 minutes, 60 lie in the past.
+    """
     http_port, https_port = free_port(), free_port()
     authority = Authority.create(
         place / "acme",
@@ -37,6 +50,9 @@ provisioners:
   - name: acme
   - name: partners
     external_account_binding: true
+  - name: brief
+    lifetime: 80m
+issuer: {{backdate: 1h}}
 """,
     )
     with authority.serving():

@@ -30,10 +30,9 @@ class Service:
         """Host and port of its URLs."""
         return f"localhost:{self.authority.https_port}"
 
-    @property
-    def directory(self) -> str:
-        """URL of the directory of the provisioner `acme`."""
-        return f"https://{self.host}/acme/acme/directory"
+    def directory(self, provisioner: str = "acme") -> str:
+        """Return the URL of a provisioner's directory."""
+        return f"https://{self.host}/acme/{provisioner}/directory"
 
     @property
     def root(self) -> Path:

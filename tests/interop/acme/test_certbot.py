@@ -56,7 +56,7 @@ def host(place: Path, service: Service, certbot: Path) -> Host:
     made.variables = {**made.variables, "REQUESTS_CA_BUNDLE": str(service.root)}
     made.write(
         "/etc/letsencrypt/cli.ini",
-        f"server = {service.directory}\nagree-tos = true\nnon-interactive = true\n"
+        f"server = {service.directory()}\nagree-tos = true\nnon-interactive = true\n"
         "register-unsafely-without-email = true\n",
     )
     made.type("certbot register").succeeded()

@@ -32,7 +32,7 @@ def host(place: Path, service: Service) -> Host:
     challenges.mkdir(parents=True)
     made.write(
         "/etc/dehydrated/config",
-        f'CA="{service.directory}"\nCURL_OPTS="--cacert {service.root}"\n'
+        f'CA="{service.directory()}"\nCURL_OPTS="--cacert {service.root}"\n'
         f"BASEDIR={made.home}\nWELLKNOWN={challenges}\n"
         "ACCOUNT_KEY_ALGO=secp384r1\nKEY_ALGO=prime256v1\n",
     )
