@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -22,6 +23,24 @@ class Peer:
     certificate: bytes | None = None
     tls: str = ""
     memo: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def network(self) -> str:
+        """Who is counted as one where addresses are limited; see `network_of`."""
+        return network_of(self.address)
+
+
+def network_of(address: str) -> str:
+    """Return an IPv4 address as it is, and of an IPv6 address its network of 64 bits.
+
+    One host has all the addresses of such a network to itself (RFC 4291 §2.5.1, RFC 7421).
+    """
+    if ":" not in address:
+        return address
+    parsed = ipaddress.IPv6Address(address)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.IPv6Address(int(parsed) >> 64 << 64)) + "/64"
 
 
 @dataclass(slots=True)

@@ -172,6 +172,38 @@ def test_one_address_cannot_make_accounts_without_end(world, monkeypatch):
     assert int(reply.headers["retry-after"]) > 0
 
 
+def test_a_whole_ipv6_network_is_one_address(world, monkeypatch):
+    """A host has 2^64 addresses of its own (RFC 4291 §2.5.1)."""
+    from mintmark.protocol.acme import account
+
+    monkeypatch.setattr(account, "ACCOUNTS_PER_HOUR", 2)
+    world.client(address="2001:db8::1")
+    world.client(address="2001:db8::2")
+
+    neighbor = world.stranger(address="2001:db8::ffff:3").post("new-account", {})
+
+    neighbor.problem("rateLimited", 429)
+    assert world.stranger(address="2001:db8:0:1::1").post("new-account", {}).status == 201
+
+
+def test_changes_of_an_account_are_limited(world, client, monkeypatch):
+    """Each one is an audit record, and those stay for ever."""
+    from mintmark.protocol.acme import account
+
+    monkeypatch.setattr(account, "CHANGES_PER_HOUR", 2)
+    for number in range(2):
+        wish = {"contact": [f"mailto:{number}@example.com"]}
+        assert client.post(client.kid, wish).status == 200
+
+    refused = client.post(client.kid, {"contact": ["mailto:x@example.com"]})
+
+    refused.problem("rateLimited", 429)
+    assert int(refused.headers["retry-after"]) > 0
+    new = ECKey.generate_key("P-256")
+    client.post("key-change", key_change(client, new)).problem("rateLimited", 429)
+    assert client.post(client.kid, {"status": "deactivated"}).status == 200
+
+
 # Orders list.
 
 

@@ -217,6 +217,33 @@ def test_orders_of_an_account_are_limited_by_the_hour(world):
     assert other.order("a.example.internal").status == 201
 
 
+def test_authorizations_before_an_order_count_as_orders(world):
+    """Else rows without end are made by deactivating each one and asking anew."""
+    world.provision(ACMEProvisioner("acme", orders_per_hour=2))
+    client = world.client()
+    wish = {"identifier": identifiers("a.example.internal")[0]}
+    for _ in range(2):
+        reply = client.post("new-authz", wish)
+        assert reply.status == 201
+        client.post(reply.headers["location"], {"status": "deactivated"})
+
+    refused = client.post("new-authz", wish)
+
+    refused.problem("rateLimited", 429)
+    assert int(refused.headers["retry-after"]) > 0
+    client.order("a.example.internal").problem("rateLimited", 429)
+
+
+def test_authorization_that_is_used_again_counts_as_nothing(world):
+    world.provision(ACMEProvisioner("acme", orders_per_hour=1))
+    client = world.client()
+    wish = {"identifier": identifiers("a.example.internal")[0]}
+    client.meet(client.post("new-authz", wish).headers["location"])
+
+    for _ in range(3):
+        assert client.post("new-authz", wish).status == 200
+
+
 def test_pending_authorizations_of_an_account_are_limited(world):
     world.provision(ACMEProvisioner("acme", pending_authorizations=2))
     client = world.client()

@@ -15,6 +15,7 @@ from mintmark.model.acme import RenewalWindow
 from mintmark.model.certificate import Certificate
 from mintmark.model.provisioner import ACMEProvisioner
 from mintmark.model.time import DAY, HOUR
+from mintmark.protocol.acme import order
 from mintmark.protocol.acme.renewal_info import usual_window
 from mintmark.wire import jose
 from tests.unit.acme.client import csr
@@ -152,6 +153,21 @@ def test_renewal_replaces_and_is_not_limited(world):
     assert client.post(reply.json["finalize"], csr(NAME)).status == 200
     stored = world.run(world.store.certificate(first.serial_number.to_bytes(20)))
     assert stored.replaced_by is not None
+
+
+def test_renewals_of_one_certificate_are_limited_far_beyond_what_is_needed(
+    world, client, monkeypatch
+):
+    monkeypatch.setattr(order, "RENEWALS_PER_HOUR", 2)
+    first, second = issued(client), issued(client)
+    for _ in range(2):
+        assert client.order(NAME, replaces=certid(first)).status == 201
+
+    refused = client.order(NAME, replaces=certid(first))
+
+    refused.problem("rateLimited", 429)
+    assert int(refused.headers["retry-after"]) > 0
+    assert client.order(NAME, replaces=certid(second)).status == 201
 
 
 def test_certificate_is_replaced_once(client):

@@ -19,6 +19,7 @@ from mintmark.wire.http import Response
 
 MAX_CONTACTS: Final = 10
 ACCOUNTS_PER_HOUR: Final = 1000  # of one address: so many are no person's doing
+CHANGES_PER_HOUR: Final = 100  # of one account: each is an audit record, which stays
 ORDERS_A_PAGE: Final = 50
 
 # RFC 6068, one address and no header fields (RFC 8555 §7.3).
@@ -76,7 +77,7 @@ async def new_account(call: Call) -> Response:
         await store.commit(
             Act(
                 audit=record(call, account, "acme.account.create", key=_bound(external)),
-                rates=(RateClaim(f"acme:accounts:{call.request.peer.address}", ACCOUNTS_PER_HOUR),),
+                rates=(RateClaim(f"acme:accounts:{call.request.peer.network}", ACCOUNTS_PER_HOUR),),
                 changes=changes,
             )
         )
@@ -104,8 +105,31 @@ async def account(call: Call) -> Response:
     changed, action = _changed(own, wish)
     if changed is not own:
         await call.burn()
-        await call.authority.store.commit(Act(audit=record(call, own, action), changes=(changed,)))
+        # Giving the account up is the last change that there is, and never refused.
+        is_last = changed.status is not AccountStatus.VALID
+        await commit_change(call, changed, record(call, own, action), limited=not is_last)
     return call.answer(document(call, changed))
+
+
+async def commit_change(
+    call: Call, changed: Account, audit: AuditRecord, *, limited: bool = True
+) -> None:
+    """Store a change of an account with its record.
+
+    Raises:
+        ACMEError: rateLimited.
+        Error: CONFLICT when it was changed meanwhile, or another account has the new key.
+    """
+    claim = RateClaim(f"acme:changes:{changed.id}", CHANGES_PER_HOUR)
+    act = Act(audit=audit, changes=(changed,), rates=(claim,) if limited else ())
+    try:
+        await call.authority.store.commit(act)
+    except Error as error:
+        if error.kind is Kind.RATE_LIMITED:
+            raise problem.limited(
+                error, f"an account is changed {CHANGES_PER_HOUR} times an hour at most"
+            ) from error
+        raise
 
 
 async def orders(call: Call) -> Response:

@@ -10,8 +10,9 @@ from mintmark.model.acme import (
     AuthorizationStatus,
     Challenge,
     ChallengeStatus,
+    Order,
 )
-from mintmark.model.act import Act
+from mintmark.model.act import Act, RateClaim
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier, IdentifierType
 from mintmark.model.provisioner import ChallengeType
@@ -25,6 +26,7 @@ from mintmark.wire import jose
 from mintmark.wire.http import Response
 
 RETRY_AFTER = ("Retry-After", "1")  # whole seconds: some clients read no date
+RENEWAL = "acme:renewal:"  # begins the key of the limit of one certificate's renewals
 _TOKEN = 32  # octets; RFC 8555 §8: at least 128 bits of entropy
 
 
@@ -54,7 +56,7 @@ async def new_authorization(call: Call) -> Response:
     authorizations, new = await authorize(call, (identifier,))
     (authorization,) = authorizations
     if new:
-        await commit_new(call, Act(changes=new))
+        await commit_new(call, new, orders_claim(call))
     location = ("Location", call.links.authorization(authorization.id))
     return call.answer(document(call, authorization), 201 if new else 200, (location,))
 
@@ -117,18 +119,34 @@ async def authorize(
     return found, tuple(new)
 
 
-async def commit_new(call: Call, act: Act) -> None:
-    """Store objects that are named after the request's nonce.
+def orders_claim(call: Call) -> RateClaim:
+    """Return what one more order, or authorization before one, takes of the account's limit."""
+    return RateClaim(f"acme:order:{call.account.id}", call.provisioner.settings.orders_per_hour)
+
+
+async def commit_new(call: Call, new: tuple[Order | Authorization, ...], claim: RateClaim) -> None:
+    """Store objects that are named after the request's nonce, as far as the limit allows it.
 
     Raises:
-        ACMEError: badNonce when they are there: another process has answered this request.
+        ACMEError: rateLimited; badNonce when they are there: another process has answered this
+            request.
     """
+    rates = (claim,) if claim.per_hour else ()
+    refusals, now = call.authority.refusals, call.authority.clock()
     try:
-        await call.authority.store.commit(act)
+        refusals.check(rates, now)
+        await call.authority.store.commit(Act(changes=new, rates=rates))
     except Error as error:
         if error.kind is Kind.CONFLICT:
             raise replayed() from error
-        raise
+        if error.kind is not Kind.RATE_LIMITED:
+            raise
+        refusals.remember(rates, error, now)
+        what = "for one renewal " if claim.key.startswith(RENEWAL) else ""
+        raise problem.limited(
+            error,
+            f"the account may make {claim.per_hour} orders an hour {what}and has made them",
+        ) from error
 
 
 def base(identifier: Identifier) -> Identifier:

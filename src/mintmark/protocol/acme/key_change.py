@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from mintmark.model.act import Act
 from mintmark.model.errors import Error, Kind
-from mintmark.protocol.acme.account import document, record
+from mintmark.protocol.acme.account import commit_change, document, record
 from mintmark.protocol.acme.problem import ACMEError
 from mintmark.protocol.acme.request import Call, Payload, check_signature, check_url
 from mintmark.wire import jose, json
@@ -33,17 +32,16 @@ async def key_change(call: Call) -> Response:
     changed = replace(own, jwk=key.jwk, thumbprint=key.thumbprint, version=own.version + 1)
     await call.burn()
     try:
-        await store.commit(
-            Act(
-                audit=record(
-                    call,
-                    own,
-                    "acme.account.key-change",
-                    old=jose.encode(own.thumbprint),
-                    new=key.thumbprint_text,
-                ),
-                changes=(changed,),
-            )
+        await commit_change(
+            call,
+            changed,
+            record(
+                call,
+                own,
+                "acme.account.key-change",
+                old=jose.encode(own.thumbprint),
+                new=key.thumbprint_text,
+            ),
         )
     except Error as error:
         if error.kind is Kind.CONFLICT:

@@ -8,16 +8,24 @@ from __future__ import annotations
 from typing import Any
 
 from mintmark.model.acme import Authorization, Order, OrderStatus
-from mintmark.model.act import Act, RateClaim
+from mintmark.model.act import RateClaim
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier
 from mintmark.model.time import timestamp
 from mintmark.protocol.acme import policy, problem, renewal_info
-from mintmark.protocol.acme.authorization import RETRY_AFTER, authorize, commit_new
+from mintmark.protocol.acme.authorization import (
+    RENEWAL,
+    RETRY_AFTER,
+    authorize,
+    commit_new,
+    orders_claim,
+)
 from mintmark.protocol.acme.problem import ACMEError
 from mintmark.protocol.acme.request import Call, Payload
 from mintmark.protocol.acme.states import is_processing, order_now
 from mintmark.wire.http import Response
+
+RENEWALS_PER_HOUR = 60  # of one certificate: many more than any client's retries
 
 
 class NewOrder(Payload):
@@ -44,7 +52,7 @@ async def new_order(call: Call) -> Response:
     policy.check_validity(call, profile, not_before, not_after)
     await policy.check_pauses(call, identifiers)
 
-    # 2. A renewal says what it replaces, and is not limited.
+    # 2. A renewal says what it replaces, and does not count as an order.
     replaces = None
     if wish.replaces is not None:
         replaces = await _replaced(call, wish.replaces, identifiers)
@@ -65,7 +73,7 @@ async def new_order(call: Call) -> Response:
         replaces=replaces,
         expires_at=call.now + settings.order_lifetime,
     )
-    await _commit(call, order, new)
+    await commit_new(call, (order, *new), _claim(call, replaces))
     now = order_now(order, authorizations, call.authority.clock())
     return call.answer(document(call, now), 201, (("Location", call.links.order(order.id)),))
 
@@ -138,17 +146,8 @@ async def _replaced(call: Call, certid: str, identifiers: tuple[Identifier, ...]
     return certificate.serial
 
 
-async def _commit(call: Call, order: Order, new: tuple[Authorization, ...]) -> None:
-    claim = RateClaim(f"acme:order:{order.account}", call.provisioner.settings.orders_per_hour)
-    rates = () if order.replaces is not None or not claim.per_hour else (claim,)
-    refusals, now = call.authority.refusals, call.authority.clock()
-    try:
-        refusals.check(rates, now)
-        await commit_new(call, Act(changes=(order, *new), rates=rates))
-    except Error as error:
-        if error.kind is not Kind.RATE_LIMITED:
-            raise
-        refusals.remember(rates, error, now)
-        raise problem.limited(
-            error, f"the account may make {claim.per_hour} orders an hour, and has made them"
-        ) from error
+def _claim(call: Call, replaces: bytes | None) -> RateClaim:
+    """Return the limit of an order; a renewal has its own (RFC 9773 §5), which nobody meets."""
+    if replaces is None:
+        return orders_claim(call)
+    return RateClaim(f"{RENEWAL}{replaces.hex()}", RENEWALS_PER_HOUR)
