@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from mintmark.model.time import Clock
 from mintmark.server.limits import Limits
 from mintmark.server.responses import Heads
+from mintmark.wire.http import network_of
 
 if TYPE_CHECKING:  # a connection knows its connections, and they know it
     from mintmark.server.connection import App, Connection
@@ -70,14 +71,15 @@ class Connections:
 
     def admit(self, connection: Connection, address: str) -> bool:
         """Take a new connection in, unless it is one too many."""
-        count = self._per_address.get(address, 0)
+        network = network_of(address)
+        count = self._per_address.get(network, 0)
         limits = self.limits
         if len(self._open) >= limits.connections or count >= limits.connections_per_address:
             self._refused_count += 1
             return False
         if self.is_draining:
             return False
-        self._per_address[address] = count + 1
+        self._per_address[network] = count + 1
         self._open.add(connection)
         return True
 
@@ -86,9 +88,10 @@ class Connections:
         if connection not in self._open:
             return
         self._open.remove(connection)
-        self._per_address[address] -= 1
-        if not self._per_address[address]:
-            del self._per_address[address]
+        network = network_of(address)
+        self._per_address[network] -= 1
+        if not self._per_address[network]:
+            del self._per_address[network]
         if self._all_lost is not None and not self._open:
             self._all_lost.set()
 

@@ -12,7 +12,7 @@ class Limits:
     Args:
         connections: open at once in one process; one more is closed before it can cost a TLS
             handshake (plain HTTP answers 503).
-        connections_per_address: the same for one remote IP address.
+        connections_per_address: the same for one remote IPv4 address or IPv6 network of 64 bits.
         target_bytes: of the request target; a longer one is answered 414.
         header_bytes: of all header and trailer fields of one request; 431.
         header_count: how many header fields one request has; 431.

@@ -66,7 +66,11 @@ class ConnectionLimits(Section, frozen=True, kw_only=True):
     ] = 65_536
     connections: Annotated[Count, key("Open connections of a process.", "memory")] = 4096
     connections_per_address: Annotated[
-        Count, key("Open connections of one client address.", "one client can starve others")
+        Count,
+        key(
+            "Open connections of one client: an IPv4 address, or an IPv6 network of 64 bits.",
+            "one client can starve others",
+        ),
     ] = 1024
     header_timeout: Annotated[
         Patience, key("A request's headers arrive within this.", "slow clients hold connections")

@@ -10,7 +10,10 @@ import uvloop
 
 from mintmark.model.errors import Error, Kind
 from mintmark.server import listener
+from mintmark.server.connections import Connections
+from mintmark.server.limits import Limits
 from mintmark.server.listener import Endpoint, bind, check_free, serve
+from mintmark.wire.http import Peer, Response, network_of
 from tests.unit.server.http_world import Client, echo, get
 
 
@@ -132,3 +135,32 @@ def test_sweep_goes_on_after_a_defect(monkeypatch, caplog):
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
     assert "sweep of connections failed" in caplog.text
+
+
+def test_addresses_of_one_ipv6_network_are_counted_as_one():
+    """A host has 2^64 of them, and would be alone in the server otherwise."""
+    connections = Connections(lambda _: Response(200), Limits(connections_per_address=2), lambda: 0)
+    first, second, third, neighbor = object(), object(), object(), object()
+
+    assert connections.admit(first, "2001:db8::1")
+    assert connections.admit(second, "2001:db8::ffff:2")
+    assert not connections.admit(third, "2001:db8::3")
+    assert connections.admit(neighbor, "2001:db8:0:1::1")
+    connections.remove(first, "2001:db8::1")
+    assert connections.admit(third, "2001:db8::3")
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("", ""),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("::1", "::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("fe80::1%eth0", "fe80::/64"),
+    ],
+)
+def test_a_network_is_what_one_host_has(address, network):
+    assert network_of(address) == network
+    assert Peer(address).network == network
