@@ -108,6 +108,12 @@ class Cluster:
             else:
                 return
 
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        assert self._server is not None
+        return self._server.pid
+
     def stop(self, *, kill: bool = False) -> None:
         """Stop the server: at once without a checkpoint when `kill`."""
         server, self._server = self._server, None
