@@ -32,6 +32,9 @@ _TIME: Final = struct.Struct(">Q")  # milliseconds
 _SIZE: Final = _PREFIX + _COUNTER + _TIME.size + 16
 _TEXT: Final = len(jose.encode(bytes(_SIZE)))
 
+Opened = tuple[bytes, float]
+"""The initialization vector of a nonce, and when it was made."""
+
 
 class Nonces:
     """Makes nonces and takes each of them once.
@@ -65,24 +68,26 @@ class Nonces:
         time = _TIME.pack(int(self._clock() * 1000))
         return jose.encode(vector + self._cipher.encrypt(vector, time, None))
 
-    def check(self, text: str) -> None:
-        """Refuse a nonce that is not ours, too old, or taken here before; it stays good.
+    def check(self, text: str) -> Opened:
+        """Open a nonce; it stays good until it is taken.
 
         Raises:
-            ACMEError: badNonce.
+            ACMEError: badNonce when it is not ours, too old, or taken here before.
         """
-        vector, _ = self._open(text)
+        opened = self._open(text)
+        vector, _ = opened
         chunk = self._used.get(vector[:-2] + _row(vector))
         if chunk is not None and chunk.has(vector):
             raise _bad("was used before")
+        return opened
 
-    def take(self, text: str) -> None:
+    def take(self, opened: Opened) -> None:
         """Take a nonce; it is good no more.
 
         Raises:
-            ACMEError: badNonce.
+            ACMEError: badNonce when another request has taken it meanwhile.
         """
-        vector, made = self._open(text)
+        vector, made = opened
         name = vector[:-2] + _row(vector)
         chunk = self._used.get(name)
         if chunk is None:
@@ -108,8 +113,7 @@ class Nonces:
         vector, made = self._open(text)
         return vector, int(made) + LIFETIME
 
-    def _open(self, text: str) -> tuple[bytes, float]:
-        """Return the initialization vector and the time of a nonce."""
+    def _open(self, text: str) -> Opened:
         try:
             octets = jose.decode(text, "nonce") if len(text) == _TEXT else b""
             vector = octets[: _PREFIX + _COUNTER]

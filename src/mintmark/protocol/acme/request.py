@@ -157,14 +157,14 @@ async def authenticate(call: Call, access: Access) -> None:
     nonce = jws.header.get("nonce")
     if not isinstance(nonce, str):
         raise ACMEError("badNonce", "the JWS has no nonce")
-    call.nonces.check(nonce)
+    opened = call.nonces.check(nonce)
     check_url(jws, call.url)
     # 3. By a key that may call this.
     key = await _key(call, jws, access)
     # 4. Truly by that key.
     check_signature(jws, key)
     # 5. Nobody else's from here on.
-    call.nonces.take(nonce)
+    call.nonces.take(opened)
     call.jws, call.key = jws, key
     if call.signer is not None and call.signer.status is not AccountStatus.VALID:
         raise ACMEError(
