@@ -11,6 +11,8 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
@@ -177,6 +179,13 @@ class Server:
         """Type a command that has to succeed, and return what it said."""
         return self.authority.mintmark(*arguments).succeeded()
 
+    def says(self, words: str, count: int, seconds: float = 20) -> None:
+        """Wait until its log has some words so often."""
+        end = time.monotonic() + seconds
+        while (log := self.log.read_text()).count(words) < count:
+            assert time.monotonic() < end, log[-3000:]
+            time.sleep(0.02)
+
     def children(self) -> set[int]:
         """Return the worker processes."""
         text = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
@@ -190,8 +199,6 @@ class Server:
         """Look into its database, beside the server."""
 
         async def look() -> T:
-            import time
-
             store = open_store(self.directory, self.directory.settings(), time.time)
             await store.open()
             try:
@@ -327,8 +334,6 @@ def storming(server: Server, customers: int = 4, seed: int = 0) -> Iterator[Path
 
     When the block ends, what was begun is brought to its end.
     """
-    import sys
-
     journal = server.authority.home / f"journal-{seed}"
     journal.touch()
     plan = {
