@@ -315,8 +315,15 @@ def _responder_id(key_hash: bytes) -> bytes:
 
 def _nonce_extension(nonce: bytes) -> bytes:
     """Return responseExtensions with the nonce alone (RFC 9654 §2.1)."""
+    return _before_nonce(len(nonce)) + nonce
+
+
+@lru_cache(maxsize=MAX_NONCE)
+def _before_nonce(size: int) -> bytes:
+    """Return what stands before the octets of a nonce of some size, which end the extensions."""
+    nonce = bytes(size)
     value = der.octet_string(der.octet_string(nonce))
-    return der.explicit(1, der.sequence(der.sequence(_NONCE, value)))
+    return der.explicit(1, der.sequence(der.sequence(_NONCE, value)))[:-size]
 
 
 def basic_response(
@@ -330,9 +337,14 @@ def basic_response(
         signature: its value.
         certificates: DER of the responder's certificate; none when the issuer itself signed.
     """
-    # Lengths from the inside out, then one join: no octet is copied five times.
     parts = (tbs, algorithm_identifier, der.bit_string(signature), _certs(tuple(certificates)))
-    size = sum(map(len, parts))
+    return b"".join((_before_basic(sum(map(len, parts))), *parts))
+
+
+@lru_cache(maxsize=1024)
+def _before_basic(size: int) -> bytes:
+    """Return what stands before the parts of a BasicOCSPResponse of some size."""
+    # Lengths from the inside out.
     basic = der.header(der.SEQUENCE, size)
     size += len(basic)
     response = _BASIC + der.header(der.OCTET_STRING, size)
@@ -342,7 +354,7 @@ def basic_response(
     explicit = der.header(0xA0, size)
     size += len(explicit) + len(_SUCCESSFUL)
     head = der.header(der.SEQUENCE, size)
-    return b"".join((head, _SUCCESSFUL, explicit, response_bytes, response, basic, *parts))
+    return b"".join((head, _SUCCESSFUL, explicit, response_bytes, response, basic))
 
 
 @lru_cache(maxsize=64)
