@@ -47,11 +47,14 @@ class Host(pages.Sandbox):
         self.programs = self.path("/usr/local/bin")
         self.programs.mkdir(parents=True)
         self.variables = {"PATH": f"{self.programs}:{environment()['PATH']}"}
-        self.handlers = {"export": self._export, "systemctl": self._systemctl}
+        self.handlers = {
+            "export": self._export,
+            "systemctl": self._systemctl,
+            "mintmark": self._mintmark,
+        }
         self._script("systemctl", _RECORD.format(log=self._record))
         ca = self.home / "ca.pem"
         ca.write_bytes(service.root.read_bytes())
-        (self.host("pki") / "mintmark").symlink_to(service.authority.directory)
 
     @property
     def _record(self) -> Path:
@@ -90,6 +93,15 @@ class Host(pages.Sandbox):
         name, _, text = command.removeprefix("export ").partition("=")
         self.variables = {**self.variables, name: text}
         return Result(0, "")
+
+    def _mintmark(self, command: str) -> Result:
+        """Do what the authority's administrator types, and remember keys that he is told."""
+        result = self.service.authority.mintmark(*shlex.split(command)[1:])
+        for line in result.text.splitlines():
+            for told, word in (("key id ", "the-key-id"), ("HMAC key ", "the-hmac-key")):
+                if line.startswith(told):
+                    self.words = {**self.words, word: line.removeprefix(told).strip()}
+        return result
 
     def _systemctl(self, command: str) -> Result:
         match command.split()[1:]:

@@ -42,6 +42,11 @@ class Issued:
         return self.certificate.serial_number
 
     @property
+    def id(self) -> str:
+        """What the authority calls it."""
+        return f"cert_{self.serial:040x}"
+
+    @property
     def names(self) -> set[str]:
         """Its subject alternative names."""
         kind = x509.SubjectAlternativeName

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,12 @@ class Service:
     def directory(self, provisioner: str = "acme") -> str:
         """Return the URL of a provisioner's directory."""
         return f"https://{self.host}/acme/{provisioner}/directory"
+
+    def external_key(self) -> tuple[str, str]:
+        """Return a new external account key of `partners`: its id and the HMAC key."""
+        add = ("acme", "eab", "add", "--provisioner", "partners", "--json")
+        made = json.loads(self.authority.mintmark(*add).succeeded())
+        return made["key_id"], made["hmac_key"]
 
     @property
     def root(self) -> Path:

@@ -136,6 +136,8 @@ def test_the_apache_page_works_as_it_is_written(apache: Apache, service: Service
                 case ["reload", "apache2"] if len(daemons) == 1:
                     apache.reload(daemons[0])
                     daemons.append(daemons[0])
+                    found = apache.current().verify(NAME)
+                    host.words = {**host.words, "the-certificate-id": found.id}
                 case ["enable", "--now", "apache2-reload.timer"]:
                     host.start_unit("/etc/systemd/system/apache2-reload.service")
                 case ["reload", "apache2"]:
@@ -144,17 +146,11 @@ def test_the_apache_page_works_as_it_is_written(apache: Apache, service: Service
                     pytest.fail(f"the page says {words}")
             return Result(0, "")
 
-        def mintmark(command: str) -> Result:
-            serial = apache.current().verify(NAME).serial
-            return service.authority.mintmark(
-                *(f"cert_{serial:040x}" if word == NAME else word for word in command.split()[1:])
-            )
-
         def nothing(_: str) -> Result:
             return Result(0, "")
 
         host.handlers = {
-            **host.handlers, "systemctl": systemctl, "mintmark": mintmark,
+            **host.handlers, "systemctl": systemctl,
             "a2enmod": nothing, "a2ensite": nothing,
         }  # fmt: skip
         host.follow(PAGE)
@@ -172,3 +168,15 @@ def test_apache_orders_and_renews_by_itself(apache: Apache, service: Service, ch
         apache.reload(daemon)
         assert apache.current().verify(NAME).serial != first
     assert f"set up challenge '{challenge}' for {NAME}" in apache.said()
+
+
+def test_apache_binds_its_account_to_a_key(apache: Apache, service: Service):
+    host, title = apache.host, "/etc/apache2/sites-available/partners.conf"
+    host.trust()
+    key_id, hmac_key = service.external_key()
+    host.words = {**host.words, "the-key-id": key_id, "the-hmac-key": hmac_key}
+    first = "MDCertificateAuthority"
+    site = pages.file(PAGE, SITE).replace(f"{first} https://pki", f"# {first} https://pki")
+    with apache.serving(site + pages.file(PAGE, title)) as daemon:
+        apache.reload(daemon)
+        apache.current().verify(NAME)

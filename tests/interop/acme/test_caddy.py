@@ -104,20 +104,24 @@ def test_the_caddy_page_works_as_it_is_written(caddy: Caddy, service: Service):
                     stack.close()
                 case ["restart" | "start", "caddy"]:
                     stack.enter_context(caddy.serving(title, pages.file(PAGE, title)))
+                    host.words = {**host.words, "the-certificate-id": caddy.certificate().id}
                 case words:
                     pytest.fail(f"the page says {words}")
             return Result(0, "")
 
-        def mintmark(command: str) -> Result:
-            serial = caddy.certificate().serial
-            return service.authority.mintmark(
-                *(f"cert_{serial:040x}" if word == NAME else word for word in command.split()[1:])
-            )
-
-        host.handlers = {**host.handlers, "systemctl": systemctl, "mintmark": mintmark}
+        host.handlers = {**host.handlers, "systemctl": systemctl}
         host.follow(PAGE)
         until(lambda: caddy.certificate().serial not in serials, "Caddy replaced it")
         assert caddy.certificate().verify(NAME).status() == "good"
+
+
+def test_caddy_binds_its_account_to_a_key(caddy: Caddy, service: Service):
+    host, title = caddy.host, "/etc/caddy/Caddyfile.partners"
+    host.trust()
+    key_id, hmac_key = service.external_key()
+    host.words = {**host.words, "the-key-id": key_id, "the-hmac-key": hmac_key}
+    with caddy.serving(title, pages.file(PAGE, title)):
+        caddy.certificate().verify(NAME)
 
 
 def test_caddy_orders_through_port_443_alone(caddy: Caddy, service: Service):
