@@ -113,7 +113,7 @@ class Act:
     Args:
         audit: the audit record; without it nothing happens (design rule 8) but changes to
             ACME's objects, whose steps towards a certificate need none.
-        certificate: a new certificate, or None.
+        certificate: a new certificate, or None; BAD_PUBLIC_KEY if its key is blocked.
         revocations: new revocations; revoking a revoked serial fails with ALREADY_REVOKED.
         blocked_key: SHA-256 of an SPKI never to be certified again, or None.
         rates: claims on rate limits, all granted or the act fails with RATE_LIMITED.

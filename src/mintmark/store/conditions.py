@@ -38,8 +38,9 @@ class Held:
 class Conditions:
     """The facts a batch asks for, and the decisions made on them.
 
-    The store fills in `arrivals`, `holdings`, `held`, `revoked`, `tokens`, `remembered` and
-    `versions` for the keys it finds there; then it calls `admit` for each act in order.
+    The store fills in `arrivals`, `holdings`, `held`, `revoked`, `blocked`, `tokens`,
+    `remembered` and `versions` for the keys it finds there; then it calls `admit` for each act
+    in order.
 
     Args:
         acts: of the batch.
@@ -48,6 +49,8 @@ class Conditions:
 
     __slots__ = (
         "arrivals",
+        "blocked",
+        "blocks",
         "changes",
         "held",
         "holdings",
@@ -65,6 +68,8 @@ class Conditions:
         self.holdings: dict[str, int] = {}
         self.held: dict[bytes, Held | None] = {}
         self.revoked: dict[bytes, bool] = {}
+        self.blocked: dict[bytes, bool] = {}
+        self.blocks = False  # whether an act of the batch blocks a key
         self.tokens: dict[bytes, int | None] = {}
         self.remembered: dict[bytes, bool] = {}
         self.versions: Final = Versions()
@@ -78,8 +83,11 @@ class Conditions:
             self.arrivals[claim.key] = 0
         if act.quota is not None:
             self.holdings[act.quota.service] = 0
-        if act.certificate is not None and act.certificate.replaces is not None:
-            self.held[act.certificate.replaces] = None
+        if act.certificate is not None:
+            self.blocked[act.certificate.spki_sha256] = False
+            if act.certificate.replaces is not None:
+                self.held[act.certificate.replaces] = None
+        self.blocks = self.blocks or act.blocked_key is not None
         for revocation in act.revocations:
             self.held[revocation.serial] = None
             self.revoked[revocation.serial] = False
@@ -95,6 +103,7 @@ class Conditions:
             self._repeated(act)
             or self._token_refused(act)
             or self._already_revoked(act)
+            or self._key_blocked(act)
             or self.versions.refuse(act)
             or self._over_quota(act)
             or self._over_rate(act)
@@ -135,6 +144,15 @@ class Conditions:
                 )
             seen.add(serial)
         return None
+
+    def _key_blocked(self, act: Act) -> Error | None:
+        if act.certificate is None or not self.blocked[act.certificate.spki_sha256]:
+            return None
+        return Error(
+            Kind.BAD_PUBLIC_KEY,
+            "the public key was revoked for key compromise",
+            hint="make a new key",
+        )
 
     def _over_quota(self, act: Act) -> Error | None:
         quota = act.quota
@@ -201,6 +219,8 @@ class Conditions:
             self._add(act.certificate)
         for revocation in act.revocations:
             self._revoke(revocation)
+        if act.blocked_key in self.blocked:
+            self.blocked[act.blocked_key] = True
         if act.burns_token is not None:
             self.tokens[act.burns_token] = None
         if act.idempotency is not None:

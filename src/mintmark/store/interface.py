@@ -135,7 +135,7 @@ class Store(ACMEStore, Protocol):
         Raises:
             Error: RATE_LIMITED with `retry_after`, FORBIDDEN (quota), BAD_TOKEN, CONFLICT
                 (idempotency key exists, or a change does not follow what is stored),
-                ALREADY_REVOKED, UNAVAILABLE.
+                ALREADY_REVOKED, BAD_PUBLIC_KEY (blocked), UNAVAILABLE.
         """
 
     async def certificate(self, serial: bytes) -> StoredCertificate | None:

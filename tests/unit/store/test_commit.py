@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -16,6 +17,7 @@ from mintmark.model.certificate import Reason
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier, IdentifierType
 from mintmark.model.time import DAY, HOUR
+from mintmark.store import leaf
 from mintmark.store.interface import CertificateFilter
 from tests.unit.store.acts import (
     NOW,
@@ -168,6 +170,49 @@ def test_a_blocked_key_stays_blocked(ledger, run):
     run(ledger.commit(Act(record(), blocked_key=b"k" * 32)))
     run(ledger.commit(Act(record(), blocked_key=b"k" * 32)))
     assert run(ledger.key_blocked(b"k" * 32))
+
+
+def test_a_key_that_was_blocked_a_moment_ago_is_not_certified(ledger, run):
+    """Whoever has a stolen key renews while it is being revoked."""
+    first = certificate()
+    run(ledger.commit(Act(record(), certificate=first)))
+    blocking = Act(record("certificate.revoke"), blocked_key=first.spki_sha256)
+    meanwhile = Act(record("certificate.renew"), certificate=certificate())
+    other_key = Act(record(), certificate=replace(certificate(), spki_sha256=b"o" * 32))
+
+    async def together():
+        acts = (ledger.commit(each) for each in (blocking, meanwhile, other_key))
+        return await asyncio.gather(*acts, return_exceptions=True)
+
+    done, refused, fine = run(together())
+
+    assert done is None
+    assert fine is None
+    assert refused.kind is Kind.BAD_PUBLIC_KEY
+    assert run(ledger.certificate(meanwhile.certificate.serial)) is None
+
+
+def test_two_stores_agree_on_what_is_blocked(ledger, open_store, run):
+    other = open_store()
+    first = certificate()
+    run(ledger.commit(Act(record(), certificate=first)))
+
+    async def race():
+        block = Act(record("certificate.revoke"), blocked_key=first.spki_sha256)
+        acts = [Act(record("certificate.renew"), certificate=certificate()) for _ in range(40)]
+        jobs = [other.commit(each) for each in acts[:20]]
+        jobs += [ledger.commit(block)]
+        jobs += [other.commit(each) for each in acts[20:]]
+        await asyncio.gather(*jobs, return_exceptions=True)
+        late = Act(record("certificate.renew"), certificate=certificate())
+        with pytest.raises(Error) as refused:
+            await other.commit(late)
+        return refused.value
+
+    assert run(race()).kind is Kind.BAD_PUBLIC_KEY
+    records, _ = run(ledger.audit(before=None, limit=100, service=None, action=None))
+    actions = [leaf.decode(each.leaf).action for each in reversed(records)]
+    assert "certificate.renew" not in actions[actions.index("certificate.revoke") :]
 
 
 def token(expires_at=NOW + HOUR):

@@ -23,6 +23,7 @@ from mintmark.wire.crl import entry
 
 _LOCK_SPACE: Final = 0x6D6D  # "mm": apart from other users of advisory locks
 _LOCK_MASK: Final = 0xFFFF
+_KEYS_LOCK: Final = 0x10000  # beyond the mask
 
 # One round trip for all facts: (kind, text key, octet key, number, flag).
 # What is held is still counted: not expired, not revoked, not replaced; the day of $8, now, is
@@ -50,6 +51,9 @@ SELECT 'token', NULL, sha256, expires_at, NULL FROM tokens WHERE sha256 = ANY($5
 UNION ALL
 SELECT 'request', NULL, key_sha256, NULL, NULL FROM idempotency
 WHERE key_sha256 = ANY($6::bytea[])
+UNION ALL
+SELECT 'blocked', NULL, spki_sha256, NULL, NULL FROM blocked_keys
+WHERE spki_sha256 = ANY($9::bytea[])
 """
 _ISSUERS: Final = "SELECT issuer, id FROM issuers WHERE issuer = ANY($1)"
 
@@ -128,6 +132,11 @@ def begin(conditions: Conditions) -> str:
     keys += [f"account {name} {key.hex()}" for name, key in conditions.versions.owners]
     locks = sorted({zlib.crc32(key.encode()) & _LOCK_MASK for key in keys})
     statements = "BEGIN; SELECT pg_current_xact_id();"
+    # Who certifies keys waits for who blocks one, and not for each other.
+    if conditions.blocks:
+        statements += f" SELECT pg_advisory_xact_lock({_LOCK_SPACE}, {_KEYS_LOCK});"
+    elif conditions.blocked:
+        statements += f" SELECT pg_advisory_xact_lock_shared({_LOCK_SPACE}, {_KEYS_LOCK});"
     if locks:
         numbers = ",".join(map(str, locks))
         statements += (
@@ -180,8 +189,9 @@ async def _read_conditions(connection: Any, conditions: Conditions) -> None:
             conditions.remembered,
         )
     ]
-    if any(keys):
-        await _read_facts(connection, conditions, [*keys, now // DAY, now])
+    blocked = list(conditions.blocked)
+    if any(keys) or blocked:
+        await _read_facts(connection, conditions, [*keys, now // DAY, now, blocked])
     await read_versions(connection, conditions.versions)
 
 
@@ -195,6 +205,8 @@ async def _read_facts(connection: Any, conditions: Conditions, asked: Sequence[A
             conditions.held[octets] = Held(text, number, flag)
         elif kind == "revoked":
             conditions.revoked[octets] = True
+        elif kind == "blocked":
+            conditions.blocked[octets] = True
         elif kind == "token":
             conditions.tokens[octets] = number
         else:

@@ -34,6 +34,7 @@ SELECT service, not_after,
        AND NOT EXISTS (SELECT 1 FROM certificates r WHERE r.replaces = c.serial)
 FROM certificates c WHERE serial = ?
 """
+BLOCKED: Final = "SELECT 1 FROM blocked_keys WHERE spki_sha256 = ?"
 
 
 def read_conditions(connection: apsw.Connection, conditions: Conditions) -> None:
@@ -56,6 +57,9 @@ def read_conditions(connection: apsw.Connection, conditions: Conditions) -> None
     for serial in conditions.revoked:
         found = one("SELECT 1 FROM revocations WHERE serial = ?", (serial,)).get
         conditions.revoked[serial] = found is not None
+    for spki_sha256 in conditions.blocked:
+        found = one(BLOCKED, (spki_sha256,)).get
+        conditions.blocked[spki_sha256] = found is not None
     for token in conditions.tokens:
         conditions.tokens[token] = one(
             "SELECT expires_at FROM tokens WHERE sha256 = ?", (token,)

@@ -23,6 +23,7 @@ from mintmark.store.interface import CertificateFilter, CertificateStatus, Store
 from mintmark.store.sqlite import audit, listing, publication
 from mintmark.store.sqlite.acme_store import SQLiteACME
 from mintmark.store.sqlite.check import check, count, digests, tidy
+from mintmark.store.sqlite.commit import BLOCKED
 from mintmark.store.sqlite.connection import connect, explain
 
 _PAGE: Final = 1000
@@ -97,8 +98,7 @@ class SQLiteStore(SQLiteACME):
 
     async def key_blocked(self, spki_sha256: bytes) -> bool:
         """Whether a key must not be certified again."""
-        found = self._row("SELECT 1 FROM blocked_keys WHERE spki_sha256 = ?", (spki_sha256,))
-        return found is not None
+        return self._row(BLOCKED, (spki_sha256,)) is not None
 
     async def idempotent(self, key_sha256: bytes) -> IdempotentAnswer | None:
         """Return what was answered under an idempotency key."""
