@@ -165,9 +165,13 @@ def _challenge(challenge: Challenge) -> list[Any]:
         challenge.attempts,
         challenge.account_url,
     ]
-    while len(values) > 3 and not values[-1]:  # type, token and status stay
+    # Type, token and status stay.
+    while len(values) > 3 and values[-1] == _CHALLENGE_DEFAULTS[len(values) - 4]:
         values.pop()
     return values
+
+
+_CHALLENGE_DEFAULTS: Final = (None, None, None, 0, "")
 
 
 def _next_attempt(authorization: Authorization) -> int | None:
