@@ -133,7 +133,7 @@ def root_issuing_key(
 
 def pointers(settings: Settings, issuer_id: str, *, ocsp: bool) -> Pointers:
     """Return where an issuer publishes (RFC 5280 §4.2.1.13, §4.2.2.1)."""
-    base = configuration.public_http_url(settings)
+    base = configuration.public_http_url(settings.server)
     return Pointers(
         crl=(f"{base}/crl/{issuer_id}.crl",),
         ocsp=(f"{base}/ocsp",) if ocsp else (),
@@ -144,14 +144,15 @@ def pointers(settings: Settings, issuer_id: str, *, ocsp: bool) -> Pointers:
 def policy(settings: Settings, issuers: tuple[Issuer, ...]) -> Policy:
     """Return the rules that the configuration puts in force."""
     whitelist = Whitelist(
-        configuration.service_rules(settings), configuration.pattern_rules(settings)
+        configuration.service_rules(settings.whitelist),
+        configuration.pattern_rules(settings.whitelist),
     )
     return Policy.of(
-        configuration.profiles(settings),
+        configuration.profiles(settings.profiles),
         whitelist,
         issuers,
         settings.issuer.backdate,
-        configuration.provisioners(settings),
+        configuration.provisioners(settings.provisioners),
     )
 
 
@@ -164,7 +165,7 @@ def limits(settings: Settings) -> Limits:
 
 def validations(opened: Opened) -> Validations:
     """Return what validates ACME challenges in this process."""
-    settings = configuration.validation(opened.settings)
+    settings = configuration.validation(opened.settings.acme.validation)
     validator = Validator(settings, opened.authority.clock)
     return Validations(opened.authority, validator, settings.timeout)
 

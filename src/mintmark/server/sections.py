@@ -120,6 +120,11 @@ def unknown(what: str, name: str, known: Iterable[str]) -> Error:
     return Error(Kind.CONFIGURATION, what, hint=f"known here: {', '.join(names)}")
 
 
+def wrong(detail: str) -> Error:
+    """Return the refusal of a value."""
+    return Error(Kind.CONFIGURATION, detail)
+
+
 def plain(section: Section) -> dict[str, Any]:
     """Return a section as plain values, as a file would write them."""
     return {

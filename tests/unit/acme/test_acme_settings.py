@@ -15,7 +15,7 @@ def read(text: str) -> settings.Settings:
 
 
 def test_there_is_one_provisioner_by_default():
-    assert settings.provisioners(read("")) == (ACMEProvisioner("acme"),)
+    assert settings.provisioners(read("").provisioners) == (ACMEProvisioner("acme"),)
 
 
 def test_provisioners_say_what_they_are_like():
@@ -30,7 +30,7 @@ def test_provisioners_say_what_they_are_like():
               lifetime: 30d
               external_account_binding: true
               orders_per_hour: 0
-            """)
+            """).provisioners
     )
 
     assert found.identifier_types == (IdentifierType.DNS,)
@@ -40,12 +40,14 @@ def test_provisioners_say_what_they_are_like():
 
 
 def test_there_may_be_none():
-    assert settings.provisioners(read("provisioners: []")) == ()
+    assert settings.provisioners(read("provisioners: []").provisioners) == ()
 
 
 def test_validation_says_where_and_how_long():
     found = settings.validation(
-        read("acme: {validation: {http_port: 5002, https_port: 5001, resolvers: ['127.0.0.1:53']}}")
+        read(
+            "acme: {validation: {http_port: 5002, https_port: 5001, resolvers: ['127.0.0.1:53']}}"
+        ).acme.validation
     )
 
     assert (found.http_port, found.https_port, found.tls_port) == (5002, 5001, 5001)

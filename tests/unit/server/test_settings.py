@@ -186,14 +186,16 @@ def test_binary_file_is_refused(tmp_path):
 
 
 def test_admin_may_do_everything_by_default():
-    (admin,) = configuration.service_rules(Settings())
+    (admin,) = configuration.service_rules(Settings().whitelist)
 
     assert admin.pattern == "admin-cli"
     assert Operation.ADMIN in admin.operations
 
 
 def test_first_service_does_not_lock_the_admin_out():
-    web, admin = configuration.service_rules(read("whitelist: {services: [{service_id: web}]}"))
+    web, admin = configuration.service_rules(
+        read("whitelist: {services: [{service_id: web}]}").whitelist
+    )
 
     assert (web.pattern, admin.pattern) == ("web", "admin-cli")
     assert Operation.ADMIN in admin.operations
@@ -201,13 +203,13 @@ def test_first_service_does_not_lock_the_admin_out():
 
 def test_admin_can_be_taken_its_rights():
     text = "whitelist: {services: [{service_id: admin-cli, allowed_operations: []}]}"
-    (admin,) = configuration.service_rules(read(text))
+    (admin,) = configuration.service_rules(read(text).whitelist)
 
     assert admin.operations == frozenset()
 
 
 def test_others_may_not_ask_for_new_certificates_by_default():
-    (others,) = configuration.pattern_rules(Settings())
+    (others,) = configuration.pattern_rules(Settings().whitelist)
 
     assert others.pattern == "*"
     assert others.operations == {Operation.RENEW, Operation.REVOKE, Operation.DOWNLOAD}
@@ -231,14 +233,14 @@ whitelist:
 """
     )
 
-    backend, admin = configuration.service_rules(found)
+    backend, admin = configuration.service_rules(found.whitelist)
     assert admin.max_certificates == 1
     assert (backend.pattern, backend.max_certificates) == ("veritas-backend", 3)
-    assert configuration.pattern_rules(found)[0].pattern == "test-*"
+    assert configuration.pattern_rules(found.whitelist)[0].pattern == "test-*"
 
 
 def test_built_in_profiles_are_always_there():
-    assert list(configuration.profiles(Settings()).values()) == list(BUILT_IN)
+    assert list(configuration.profiles(Settings().profiles).values()) == list(BUILT_IN)
 
 
 def test_profile_keeps_what_it_does_not_change():
@@ -255,7 +257,7 @@ profiles:
     subject: {organization: Example, country: DE}
     must_staple: true
 """
-        )
+        ).profiles
     )["web"]
 
     assert found.extended_key_usages == (CLIENT_AUTH,)
@@ -273,7 +275,7 @@ profiles:
 
 
 def test_profile_of_a_built_in_name_extends_that_one():
-    found = configuration.profiles(read("profiles: {client: {lifetime: 1d}}"))["client"]
+    found = configuration.profiles(read("profiles: {client: {lifetime: 1d}}").profiles)["client"]
 
     assert (found.extended_key_usages, found.lifetime) == ((CLIENT_AUTH,), DAY)
 
@@ -281,7 +283,7 @@ def test_profile_of_a_built_in_name_extends_that_one():
 def test_lifetime_of_ten_years_is_possible():
     text = "profiles: {device: {lifetime: 10y, lifetime_max: 10y}}"
 
-    assert configuration.profiles(read(text))["device"].lifetime == 10 * YEAR
+    assert configuration.profiles(read(text).profiles)["device"].lifetime == 10 * YEAR
 
 
 @pytest.mark.parametrize(
@@ -294,7 +296,7 @@ def test_lifetime_of_ten_years_is_possible():
     ],
 )
 def test_certificates_point_to_the_public_url(text, url):
-    assert configuration.public_http_url(read(text)) == url
+    assert configuration.public_http_url(read(text).server) == url
 
 
 # --- the configuration as text ---------------------------------------------------------------
