@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from mintmark.model.errors import Error, Kind
@@ -23,7 +24,12 @@ YEAR = 365 * DAY
 
 def timestamp(seconds: float) -> str:
     """Return RFC 3339 in UTC, whole seconds, as `2026-11-22T10:00:00Z`."""
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _timestamp(int(seconds))
+
+
+@lru_cache(maxsize=4096)  # what is made in the same second ends in the same second
+def _timestamp(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 _UNITS: Final = {"y": YEAR, "d": DAY, "h": HOUR, "m": MINUTE, "s": 1}

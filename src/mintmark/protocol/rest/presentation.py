@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, cast
 
 import msgspec
@@ -37,8 +36,6 @@ Headers = tuple[tuple[str, str], ...]
 PRIVATE: Headers = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
 PUBLIC: Headers = (("Cache-Control", "public, max-age=60"), ("X-Content-Type-Options", "nosniff"))
 
-# Certificates issued in the same second share their dates.
-_timestamp = lru_cache(maxsize=4096)(timestamp)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -134,8 +131,8 @@ class Presenter:
             "service_name": certificate.service,
             "common_name": certificate.common_name,
             "serial_number": certificate.serial.hex(),
-            "not_before": _timestamp(certificate.not_before),
-            "not_after": _timestamp(certificate.not_after),
+            "not_before": timestamp(certificate.not_before),
+            "not_after": timestamp(certificate.not_after),
             "issuer": self.issuer(certificate.issuer).name,
             "download_url": f"/api/v1/certificates/{certificate_id}/download",
             "status": status.value,
