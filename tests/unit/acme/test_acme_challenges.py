@@ -10,6 +10,7 @@ from mintmark.model.acme import ChallengeStatus
 from mintmark.model.errors import Error, Kind
 from mintmark.model.provisioner import ACMEProvisioner, ChallengeType
 from mintmark.model.time import DAY
+from mintmark.protocol.acme import background
 from mintmark.protocol.acme.validation.outcome import Validated
 from tests.unit.acme.client import failed
 
@@ -88,6 +89,27 @@ def test_slow_validation_is_processing_and_then_valid(world, client, challenge):
     world.run(asyncio.wait([one.task for one in world.validations._running.values()]))
     assert client.post(url).json["status"] == "valid"
     assert client.post(order).json["status"] == "ready"
+
+
+def test_so_many_validations_at_once_and_no_more(world, client, monkeypatch):
+    """Each takes memory while it waits for its turn, and accounts are free."""
+    monkeypatch.setattr(background, "MOST_RUNNING", 2)
+    orders = [client.order(f"a{number}.example.internal").json for number in range(3)]
+    urls = [client.post(one["authorizations"][0]).json["challenges"][0]["url"] for one in orders]
+    client.acme = world.server(patience=0.01)
+    world.validator.gate = asyncio.Event()
+    for url in urls[:2]:
+        assert client.post(url, {}).json["status"] == "processing"
+
+    refused = client.post(urls[2], {})
+
+    refused.problem("serverInternal", 503)
+    assert int(refused.headers["retry-after"]) > 0
+    assert client.post(urls[0], {}).status == 200
+    assert client.post(urls[2]).json["status"] == "pending"
+    world.validator.gate.set()
+    world.run(asyncio.wait([one.task for one in world.validations._running.values()]))
+    assert client.post(urls[2], {}).json["status"] == "valid"
 
 
 def test_answering_again_begins_no_second_validation(world, client, challenge):

@@ -43,6 +43,7 @@ PATIENCE: Final = 0.8  # seconds that a client's request waits for the outcome
 PERIOD: Final = 1.0  # seconds between looks for what is due
 RETRIES: Final = (2, 3, 5)  # seconds after each failed attempt: at 0, 2, 5 and 10 s
 MOST: Final = 100  # validations that one process takes over in one look
+MOST_RUNNING: Final = 5000  # validations of one process, most of which wait for their turn
 
 # What may be different a moment later: a listener that starts, a zone that is copied.
 _TRANSIENT: Final = frozenset({"connection", "dns", "tls", "serverInternal"})
@@ -89,11 +90,18 @@ class Validations:
         """Begin a validation, or join it; return the authorization once something is durable.
 
         Raises:
-            Error: UNAVAILABLE.
+            Error: UNAVAILABLE, also when so many are under way that this one would wait long.
         """
         key = (authorization.id, challenge.type)
         running = self._running.get(key)
         if running is None:
+            if len(self._running) >= MOST_RUNNING:
+                raise Error(
+                    Kind.UNAVAILABLE,
+                    f"{MOST_RUNNING} challenges are being validated already",
+                    hint="answer the challenge again in a while",
+                    retry_after=10,
+                )
             noted = replace(challenge, account_url=account_url)
             running = self._start(_put(authorization, noted), noted, account)
         return await asyncio.shield(running.durable)
@@ -112,7 +120,10 @@ class Validations:
     async def turn(self) -> None:
         """Take over validations whose time has come: retries, and those of servers that died."""
         now = int(self._authority.clock())
-        for authorization in await self._authority.store.due_challenges(now, MOST):
+        room = min(MOST, MOST_RUNNING - len(self._running))
+        if room <= 0:
+            return
+        for authorization in await self._authority.store.due_challenges(now, room):
             for challenge in authorization.challenges:
                 due = challenge.next_attempt is not None and challenge.next_attempt <= now
                 if due and (authorization.id, challenge.type) not in self._running:
