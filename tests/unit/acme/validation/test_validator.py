@@ -95,6 +95,22 @@ def test_one_account_leaves_room_for_others(run):
     run(within())
 
 
+def test_an_account_is_one_under_all_names_of_the_server(run):
+    """The client chooses the Host header, and so the URL of its account."""
+
+    async def within():
+        gate = asyncio.Event()
+        names = Names(wait=gate)
+        validator = made(names, concurrency=10, account_concurrency=2)
+        tasks = [start(validator, f"https://{number}.example/account/abc") for number in range(5)]
+        await several_turns()
+        assert names.under_way == 2
+        gate.set()
+        await asyncio.gather(*tasks)
+
+    run(within())
+
+
 def test_waiting_for_a_turn_is_not_counted(run):
     async def within():
         gate = asyncio.Event()

@@ -83,7 +83,7 @@ class Validator:
             identifier, wildcard, token, thumbprint, account_url, tuple(former_thumbprints)
         )
         try:
-            async with self._turns_of(account_url), self._slots:
+            async with self._turns_of(_account(account_url)), self._slots:
                 async with asyncio.timeout(self._settings.timeout):
                     return await self._validate(challenge, attempt)
         except ChallengeError as error:
@@ -121,6 +121,11 @@ class Validator:
             case ChallengeType.DNS_PERSIST_01:
                 names = self._settings.issuer_domain_names
                 return await dns_persist01.validate(attempt, self._resolver, names, self._clock)
+
+
+def _account(url: str) -> str:
+    """Return what names an account under every name of the server: the end of its URL."""
+    return url.rpartition("/")[2]
 
 
 def _check_fit(challenge: ChallengeType, attempt: Attempt) -> None:
