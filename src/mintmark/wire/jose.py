@@ -218,7 +218,7 @@ def public_key(members: object) -> PublicKey:
     return parse_jwk(msgspec.json.encode(public))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)  # strangers choose them: one of RSA with 8192 bits takes 15 kB
 def parse_jwk(jwk: bytes) -> PublicKey:
     """Return the key of a canonical JWK, as `PublicKey.jwk` has it.
 

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
+from mintmark.model.errors import Error, Kind
 from mintmark.model.provisioner import ACMEProvisioner
 from mintmark.wire import jose
 from tests.unit.acme.client import failed, flattened, identifiers
@@ -416,6 +417,23 @@ def test_directory_says_what_the_provisioner_is_like(world):
     for name in ("newNonce", "newAccount", "newOrder", "newAuthz", "revokeCert", "keyChange",
                  "renewalInfo"):  # fmt: skip
         assert found.json[name].startswith("https://ca.example.internal:8443/acme/acme/")
+
+
+def test_storage_that_is_away_fills_no_log(world, client, monkeypatch, caplog):
+    """Anyone may ask while it lasts; the store says by itself that it is away."""
+
+    async def away(*_):
+        raise Error(Kind.UNAVAILABLE, "the database is away", retry_after=5)
+
+    request = client.request(client.kid)
+    monkeypatch.setattr(type(world.store), "account", away)
+    caplog.clear()
+
+    reply = world.run(client.send(request))
+
+    reply.problem("serverInternal", 503)
+    assert reply.headers["retry-after"] == "5"
+    assert not caplog.records
 
 
 def test_defect_is_answered_by_an_id_and_nothing_else(world, client, caplog):

@@ -183,9 +183,12 @@ class ACMEServer:
         raise Error(Kind.NOT_FOUND, "there is nothing under this path", hint="read the directory")
 
     def _refusal(self, error: Error, cause: BaseException | None = None) -> Response:
-        """Return a problem document; what a client cannot mend goes to the log."""
+        """Return a problem document; what a client cannot mend goes to the log.
+
+        What passes by itself does not: anyone could fill the log while it lasts.
+        """
         instance, status = "", problem.status_of(error)
-        if error.kind.family is not Family.REQUESTER:
+        if error.kind.family is not Family.REQUESTER and error.kind is not Kind.UNAVAILABLE:
             instance = f"urn:mintmark:request:{self._authority.entropy(8).hex()}"
             log.error("%s: %s", instance, error.detail, exc_info=cause or error)
         headers = error.headers if isinstance(error, ACMEError) else ()
