@@ -26,6 +26,9 @@ SWEEP_SECONDS: Final = 1.0
 log = logging.getLogger("mintmark.server")
 
 
+TOLD_A_SECOND: Final = 20  # lines about single connections; strangers cause them
+
+
 class Connections:
     """The open connections of one listener, and what they share.
 
@@ -65,6 +68,7 @@ class Connections:
         self._per_address: Final[dict[str, int]] = {}
         self._all_lost: asyncio.Event | None = None
         self._refused_count = 0
+        self._told_count = 0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -95,6 +99,12 @@ class Connections:
         if self._all_lost is not None and not self._open:
             self._all_lost.set()
 
+    def tell(self, message: str, *values: object) -> None:
+        """Log what happened to one connection, or count it when that happens too often."""
+        self._told_count += 1
+        if self._told_count <= TOLD_A_SECOND:
+            log.info(message, *values)
+
     def sweep(self) -> None:
         """Bring date and time up to date, and end what is past its deadline."""
         self.now = now = self._monotonic()
@@ -102,6 +112,9 @@ class Connections:
         if self._refused_count:  # one line a second, however many there are
             log.warning("%d connections refused: too many are open", self._refused_count)
             self._refused_count = 0
+        if self._told_count > TOLD_A_SECOND:
+            log.info("%d more lines of this kind are left out", self._told_count - TOLD_A_SECOND)
+        self._told_count = 0
         # A deadline was reckoned from the sweep before it, a second earlier than it was set.
         overdue = now - SWEEP_SECONDS
         for connection in [each for each in self._open if each.deadline <= overdue]:

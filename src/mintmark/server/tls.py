@@ -186,7 +186,7 @@ class TLSConnection(Connection):
         except ssl.SSLZeroReturnError:  # close_notify
             self._client_ended()
         except ssl.SSLError as error:
-            log.info("TLS with %s broke: %s", self._address, _reason(error))
+            self._shared.tell("TLS with %s broke: %s", self._address, _reason(error))
             self.abort()
             return
         if self._state < LINGERING and self._outgoing.pending:
@@ -226,7 +226,7 @@ class TLSConnection(Connection):
         return True
 
     def _fail_handshake(self, error: ssl.SSLError) -> None:
-        log.info("TLS handshake with %s failed: %s", self._address, _reason(error))
+        self._shared.tell("TLS handshake with %s failed: %s", self._address, _reason(error))
         self._transport.write(self._outgoing.read())  # the alert
         if error.reason == "HTTP_REQUEST":
             told = Error(Kind.MALFORMED, "this port speaks HTTPS, and this is plain HTTP")
@@ -242,7 +242,7 @@ class TLSConnection(Connection):
         try:
             self._object.write(data)
         except ssl.SSLError as error:
-            log.info("TLS with %s broke: %s", self._address, _reason(error))
+            self._shared.tell("TLS with %s broke: %s", self._address, _reason(error))
             self.abort()
             return
         self._transport.write(self._outgoing.read())

@@ -164,3 +164,20 @@ def test_addresses_of_one_ipv6_network_are_counted_as_one():
 def test_a_network_is_what_one_host_has(address, network):
     assert network_of(address) == network
     assert Peer(address).network == network
+
+
+def test_a_flood_of_failures_is_a_few_lines_a_second(caplog):
+    connections = Connections(lambda _: Response(200), Limits(), lambda: 0, monotonic=lambda: 0)
+    with caplog.at_level("INFO", "mintmark.server"):
+        for number in range(1000):
+            connections.tell("TLS handshake with %s failed", number)
+        assert len(caplog.records) == 20
+        connections.sweep()
+        assert "980 more" in caplog.records[-1].getMessage()
+        caplog.clear()
+        connections.sweep()
+        connections.tell("TLS handshake with %s failed", "another")
+
+        assert [each.getMessage() for each in caplog.records] == [
+            "TLS handshake with another failed"
+        ]
