@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mintmark.authority.issuance.approval import SEAL, Approval
-from mintmark.authority.issuance.builder import general_name
 from mintmark.authority.issuance.hierarchy import (
     INTERMEDIATE_LIFETIME,
     ROOT_LIFETIME,
@@ -40,6 +39,7 @@ from mintmark.model.profile import SERVER, Profile
 from mintmark.model.request import SubjectKey
 from mintmark.model.time import DAY
 from mintmark.wire.csr import subject_key
+from mintmark.wire.general_names import x509_general_name
 from mintmark.wire.identifiers import parse_any
 
 NOW = 1_795_000_000  # 2026-11-18, a fixed day
@@ -207,7 +207,7 @@ def csr(
     attributes = [x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)] if common_name else []
     builder = x509.CertificateSigningRequestBuilder(subject_name=x509.Name(attributes))
     if names:
-        san = x509.SubjectAlternativeName([general_name(each) for each in identifiers(*names)])
+        san = x509.SubjectAlternativeName([x509_general_name(each) for each in identifiers(*names)])
         builder = builder.add_extension(san, critical=False)
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical=critical)

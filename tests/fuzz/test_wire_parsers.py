@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from mintmark.model.errors import Error
 from mintmark.model.identifiers import IdentifierType
-from mintmark.wire import csr, der, identifiers, json, ocsp, pem
+from mintmark.wire import csr, der, general_names, identifiers, json, ocsp, pem
 
 quick = settings(max_examples=100, deadline=None)
 P256 = ec.generate_private_key(ec.SECP256R1())
@@ -155,7 +155,7 @@ def read_by_reference(data):
         san = []
     spki = parsed.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     names = [a.value for a in parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-    return spki, names, identifiers.from_general_names(san)
+    return spki, names, general_names.from_general_names(san)
 
 
 def assert_read_alike(data, parsed):
@@ -241,9 +241,9 @@ def test_names_are_canonical_or_refused(kind, text):
         assert found.value.isprintable()
         assert " " not in found.value
         assert identifiers.parse(kind, found.value) == found
-        encoded = identifiers.general_name(found)
+        encoded = general_names.general_name(found)
         tag, start, end = der.read(encoded)
-        assert identifiers.parse_general_name(tag, encoded[start:end]) == found
+        assert general_names.parse_general_name(tag, encoded[start:end]) == found
 
 
 @quick
@@ -257,7 +257,7 @@ def test_what_a_name_looks_like_is_what_it_is(text):
 @quick
 @given(st.sampled_from([0x81, 0x82, 0x86, 0x87, 0x88, 0xA0, 0xA4]), st.binary(max_size=40))
 def test_odd_general_names_raise_nothing_but_error(tag, content):
-    only_errors(functools.partial(identifiers.parse_general_name, tag), content)
+    only_errors(functools.partial(general_names.parse_general_name, tag), content)
 
 
 # --- OCSP ----------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 from collections.abc import Callable, Iterable
 
@@ -17,8 +16,8 @@ from mintmark.client.documents import IssuedCertificate
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier, IdentifierType
 from mintmark.wire import pem
-
-MAX_COMMON_NAME = 64  # RFC 5280 appendix A.1: ub-common-name
+from mintmark.wire.csr import MAX_COMMON_NAME
+from mintmark.wire.general_names import x509_general_name
 
 
 def once(ask: Callable[[str], IssuedCertificate]) -> IssuedCertificate:
@@ -42,7 +41,7 @@ def make_csr(
     """Return a CSR, PEM, for a key and the names it shall carry (RFC 2986)."""
     names = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)] if common_name else []
     builder = x509.CertificateSigningRequestBuilder(subject_name=x509.Name(names))
-    general_names = [_general_name(one) for one in identifiers]
+    general_names = [x509_general_name(one) for one in identifiers]
     if general_names:
         san = x509.SubjectAlternativeName(general_names)
         builder = builder.add_extension(san, critical=not names)
@@ -66,15 +65,3 @@ def common_name_of(identifier: Identifier) -> str:
 def anchors(api: APIClient) -> str:
     """Return the authority's trust anchors, PEM."""
     return "".join(root.certificate for root in api.roots())
-
-
-def _general_name(identifier: Identifier) -> x509.GeneralName:
-    match identifier.type:
-        case IdentifierType.DNS:
-            return x509.DNSName(identifier.value)
-        case IdentifierType.IP:
-            return x509.IPAddress(ipaddress.ip_address(identifier.value))
-        case IdentifierType.EMAIL:
-            return x509.RFC822Name(identifier.value)
-        case IdentifierType.URI:
-            return x509.UniformResourceIdentifier(identifier.value)

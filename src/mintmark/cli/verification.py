@@ -29,6 +29,7 @@ from mintmark.model.errors import Error
 from mintmark.model.identifiers import Identifier, IdentifierType
 from mintmark.model.profile import CLIENT_AUTH, SERVER_AUTH
 from mintmark.wire import identifiers
+from mintmark.wire.general_names import from_general_name
 
 PURPOSES = {"server": SERVER_AUTH, "client": CLIENT_AUTH}
 
@@ -146,7 +147,7 @@ def carried_names(certificate: x509.Certificate) -> tuple[Identifier, ...]:
     names = []
     for name in found.value:
         try:
-            names.append(identifiers.from_general_name(name))
+            names.append(from_general_name(name))
         except Error:
             continue
     return tuple(names)

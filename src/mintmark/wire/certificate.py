@@ -14,7 +14,7 @@ from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier
 from mintmark.model.time import DAY, HOUR, MINUTE
 from mintmark.wire import der as encode
-from mintmark.wire.identifiers import parse_general_name
+from mintmark.wire.general_names import parse_general_name
 
 _COMMON_NAME: Final = encode.oid("2.5.4.3")
 _SUBJECT_ALT_NAME: Final = encode.oid("2.5.29.17")

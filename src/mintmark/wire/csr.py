@@ -24,6 +24,7 @@ from mintmark.model.identifiers import Identifier
 from mintmark.model.keys import ALL_KEY_TYPES, KeyType
 from mintmark.model.request import SubjectKey
 from mintmark.wire import certificate, der, identifiers, pem
+from mintmark.wire.general_names import parse_general_name
 
 MAX_BYTES: Final = 64 * 1024
 MAX_COMMON_NAME: Final = 64  # RFC 5280 Appendix A.1, ub-common-name
@@ -418,6 +419,6 @@ def _subject_alt_names(data: bytes, start: int, end: int) -> tuple[Identifier, .
             raise ValueError("its subjectAltName is no extension")
         found = der.children(data, names, names_end)
     return identifiers.collect(
-        identifiers.parse_general_name,
+        parse_general_name,
         [(tag, data[content:stop]) for tag, _, content, stop in found or ()],
     )

@@ -1,6 +1,6 @@
-"""Names from text, from a CSR and to a certificate, always in their one canonical form.
+"""Names from text, always in their one canonical form.
 
-RFC 5280 §4.2.1.6 says what a GeneralName may hold and §7 how names are compared; RFC 1123 §2.1
+RFC 5280 §7 says how names are compared; RFC 1123 §2.1
 and RFC 5890 §2.3.1 rule DNS labels, RFC 5952 IP literals, RFC 5321 §4.1.2 mailboxes, RFC 3986
 URIs. What is refused is refused with the rule and with what would be accepted.
 """
@@ -15,12 +15,10 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import idna
-from cryptography import x509
 from publicsuffixlist import PSLFILE
 
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier, IdentifierType
-from mintmark.wire import der
 
 MAX_NAMES: Final = 100
 MAX_DNS_OCTETS: Final = 253  # RFC 1035 §2.3.4: 255 on the wire, with root and length octets
@@ -48,7 +46,12 @@ _UNRESERVED: Final = frozenset(
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x20\x7f-\x9f\s]")
 
 
-def _refuse(what: str, text: str, rule: str, hint: str) -> NoReturn:
+def refuse(what: str, text: str, rule: str, hint: str) -> NoReturn:
+    """Refuse a name, with the rule it breaks and what is accepted.
+
+    Raises:
+        Error: REJECTED_IDENTIFIER, always.
+    """
     shown = text if len(text) <= 80 else f"{text[:77]}..."
     raise Error(Kind.REJECTED_IDENTIFIER, f"{what} {shown!r} {rule}", hint=hint)
 
@@ -160,7 +163,7 @@ def _public_suffix_rules() -> frozenset[str]:
 
 def _dns_refused(text: str, rule: str, hint: str = "") -> NoReturn:
     hint = hint or "letters, digits and hyphens between dots, as in 'web-1.example.internal'"
-    _refuse("DNS name", text, rule, hint)
+    refuse("DNS name", text, rule, hint)
 
 
 @functools.lru_cache(maxsize=_REMEMBERED)
@@ -258,15 +261,15 @@ def _ip(text: str) -> Identifier:
     """Parse an IP literal and write it as RFC 5952 does."""
     hint = "a full address, as in '10.0.0.1' or '2001:db8::1'"
     if "%" in text:
-        _refuse("IP address", text, "has a zone, which means nothing on another host", hint)
+        refuse("IP address", text, "has a zone, which means nothing on another host", hint)
     if "/" in text or text.startswith("["):
-        _refuse("IP address", text, "has brackets or a prefix length", hint)
+        refuse("IP address", text, "has brackets or a prefix length", hint)
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        _refuse("IP address", text, "is no complete IPv4 or IPv6 literal", hint)
+        refuse("IP address", text, "is no complete IPv4 or IPv6 literal", hint)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        _refuse("IP address", text, "is an IPv4 address in disguise", f"'{address.ipv4_mapped}'")
+        refuse("IP address", text, "is an IPv4 address in disguise", f"'{address.ipv4_mapped}'")
     return Identifier(IdentifierType.IP, str(address))
 
 
@@ -276,16 +279,16 @@ def _email(text: str) -> Identifier:
     local, at, domain = text.partition("@")
     hint = "one '@' with an unquoted ASCII part before it, as in 'alice@example.com'"
     if not at or "@" in domain:
-        _refuse("e-mail address", text, "has not exactly one '@'", hint)
+        refuse("e-mail address", text, "has not exactly one '@'", hint)
     if len(local) > 64 or not _LOCAL_PART.fullmatch(local):
         rule = "has a local part that is no dot-atom of at most 64 octets (RFC 5321 §4.1.2)"
-        _refuse("e-mail address", text, rule, hint)
+        refuse("e-mail address", text, rule, hint)
     try:
         value = f"{local}@{_host(domain, domain)}"
     except Error as error:
-        _refuse("e-mail address", text, f"has a bad domain: {error.detail}", error.hint)
+        refuse("e-mail address", text, f"has a bad domain: {error.detail}", error.hint)
     if len(value) > MAX_EMAIL_OCTETS:
-        _refuse("e-mail address", text, f"is longer than {MAX_EMAIL_OCTETS} octets", hint)
+        refuse("e-mail address", text, f"is longer than {MAX_EMAIL_OCTETS} octets", hint)
     return Identifier(IdentifierType.EMAIL, value)
 
 
@@ -294,18 +297,18 @@ def _uri(text: str) -> Identifier:
     """Parse an absolute URI with an authority (RFC 5280 §4.2.1.6, RFC 3986 §4.3)."""
     hint = "a scheme, '://', a host and a path, as in 'spiffe://example.internal/web'"
     if len(text) > MAX_URI_OCTETS:
-        _refuse("URI", text, f"is longer than {MAX_URI_OCTETS} octets", hint)
+        refuse("URI", text, f"is longer than {MAX_URI_OCTETS} octets", hint)
     if "#" in text:
-        _refuse("URI", text, "has a fragment, which is not part of an absolute URI", hint)
+        refuse("URI", text, "has a fragment, which is not part of an absolute URI", hint)
     match = _URI.fullmatch(text)
     if match is None:
-        _refuse("URI", text, "is no absolute URI of ASCII characters (RFC 3986 §4.3)", hint)
+        refuse("URI", text, "is no absolute URI of ASCII characters (RFC 3986 §4.3)", hint)
     if "@" in match["authority"]:
-        _refuse("URI", text, "has user information in it", hint)
+        refuse("URI", text, "has user information in it", hint)
     scheme = match["scheme"].lower()
     path = _PERCENT.sub(_unescape, match["path"])
     if any(segment in {".", ".."} for segment in path.split("/")):
-        _refuse("URI", text, "has a '.' or '..' segment in its path", hint)
+        refuse("URI", text, "has a '.' or '..' segment in its path", hint)
     if scheme == "spiffe":
         authority = _spiffe_authority(match, path, text)
     else:
@@ -325,9 +328,9 @@ def _spiffe_authority(match: re.Match[str], path: str, text: str) -> str:
     hint = "'spiffe://', a trust domain and a path, as in 'spiffe://example.internal/web'"
     trust_domain = match["authority"].lower()
     if not _TRUST_DOMAIN.fullmatch(trust_domain):
-        _refuse("SPIFFE id", text, "has a trust domain of other than a-z, 0-9, '.', '_', '-'", hint)
+        refuse("SPIFFE id", text, "has a trust domain of other than a-z, 0-9, '.', '_', '-'", hint)
     if match["query"] or not _SPIFFE_PATH.fullmatch(path):
-        _refuse("SPIFFE id", text, "has a query, an empty segment or an escape in its path", hint)
+        refuse("SPIFFE id", text, "has a query, an empty segment or an escape in its path", hint)
     return trust_domain
 
 
@@ -336,7 +339,7 @@ def _uri_authority(authority: str, text: str) -> str:
     hint = "a host name or address, and a port if any, as in 'https://web.example.internal:8443/'"
     match = _HOST_AND_PORT.fullmatch(authority)
     if match is None or not match["host"] or int(match["port"][1:] or "1") > 65535:
-        _refuse("URI", text, "has no host, or a port outside 1 to 65535", hint)
+        refuse("URI", text, "has no host, or a port outside 1 to 65535", hint)
     host = match["host"]
     try:
         if host.startswith("["):
@@ -346,99 +349,5 @@ def _uri_authority(authority: str, text: str) -> str:
         else:
             host = _host(host, host)
     except Error as error:
-        _refuse("URI", text, f"has a bad host: {error.detail}", error.hint or hint)
+        refuse("URI", text, f"has a bad host: {error.detail}", error.hint or hint)
     return host + match["port"]
-
-
-# GeneralName's context tags (RFC 5280 §4.2.1.6).
-_RFC822_NAME: Final = 0x81
-_DNS_NAME: Final = 0x82
-_URI_NAME: Final = 0x86
-_IP_ADDRESS: Final = 0x87
-_OTHER_NAMES: Final = {
-    0xA0: "otherName",
-    0xA3: "x400Address",
-    0xA4: "directoryName",
-    0xA5: "ediPartyName",
-    0x88: "registeredID",
-}
-_TEXT_TAGS: Final = {
-    IdentifierType.DNS: _DNS_NAME,
-    IdentifierType.EMAIL: _RFC822_NAME,
-    IdentifierType.URI: _URI_NAME,
-}
-
-
-def general_name(identifier: Identifier) -> bytes:
-    """Return the DER GeneralName of an identifier (RFC 5280 §4.2.1.6)."""
-    if identifier.type is IdentifierType.IP:
-        return der.tlv(_IP_ADDRESS, ipaddress.ip_address(identifier.value).packed)
-    return der.tlv(_TEXT_TAGS[identifier.type], identifier.value.encode("ascii"))
-
-
-@functools.lru_cache(maxsize=_REMEMBERED)
-def parse_general_name(tag: int, content: bytes) -> Identifier:
-    """Return the identifier of a GeneralName, given its tag octet and its content.
-
-    Raises:
-        Error: REJECTED_IDENTIFIER, also for the kinds of name that are not accepted at all.
-    """
-    if tag == _IP_ADDRESS:
-        return _packed_ip(content)
-    reader = _TEXT_READERS.get(tag)
-    if reader is None:
-        raise Error(
-            Kind.REJECTED_IDENTIFIER,
-            f"a name of kind '{_OTHER_NAMES.get(tag, hex(tag))}' is not accepted",
-            hint="accepted: dNSName, iPAddress, rfc822Name and uniformResourceIdentifier",
-        )
-    try:
-        text = content.decode("ascii")  # RFC 5280 §4.2.1.6: IA5String
-    except UnicodeDecodeError:
-        text = content.decode("ascii", "backslashreplace")
-        _refuse("name", text, "is not ASCII", "write it in A-labels or escapes")
-    return reader(text)
-
-
-def _packed_ip(content: bytes) -> Identifier:
-    """Parse four or sixteen octets (RFC 5280 §4.2.1.6)."""
-    if len(content) not in {4, 16}:
-        rule = f"has {len(content)} octets"
-        _refuse("IP address", content.hex(), rule, "4 octets for IPv4, 16 for IPv6")
-    return _ip(str(ipaddress.ip_address(content)))
-
-
-_TEXT_READERS: Final[dict[int, Callable[[str], Identifier]]] = {
-    _DNS_NAME: _dns,
-    _RFC822_NAME: _email,
-    _URI_NAME: _uri,
-}
-
-
-def from_general_name(name: x509.GeneralName) -> Identifier:
-    """Return the identifier of a name that `cryptography` parsed.
-
-    Raises:
-        Error: REJECTED_IDENTIFIER as `parse_general_name`.
-    """
-    match name:
-        case x509.DNSName():
-            return _dns(name.value)
-        case x509.IPAddress():
-            return _ip(str(name.value))
-        case x509.RFC822Name():
-            return _email(name.value)
-        case x509.UniformResourceIdentifier():
-            return _uri(name.value)
-        case _:
-            kind = type(name).__name__
-            raise Error(Kind.REJECTED_IDENTIFIER, f"a name of kind '{kind}' is not accepted")
-
-
-def from_general_names(names: Iterable[x509.GeneralName]) -> tuple[Identifier, ...]:
-    """Return the identifiers of a subject alternative name, in order, without repetition.
-
-    Raises:
-        Error: REJECTED_IDENTIFIER as `collect`.
-    """
-    return collect(from_general_name, [(name,) for name in names])

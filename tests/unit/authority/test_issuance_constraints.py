@@ -9,13 +9,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from mintmark.authority.issuance.builder import general_name
 from mintmark.authority.issuance.constraints import NameConstraints
 from mintmark.authority.issuance.hierarchy import Constraints
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier, IdentifierType
 from mintmark.model.keys import KeyType
 from mintmark.wire import pem
+from mintmark.wire.general_names import x509_general_name
 from tests import pki
 
 DNS, IP = x509.DNSName, x509.IPAddress
@@ -260,7 +260,7 @@ def test_openssl_accepts_what_we_accept(tmp_path_factory, permitted, excluded, n
             not_valid_after=pki.moment(3650),
         )
         .add_extension(
-            x509.SubjectAlternativeName([general_name(each) for each in names]), critical=True
+            x509.SubjectAlternativeName([x509_general_name(each) for each in names]), critical=True
         )
         .sign(key, None)
     )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mintmark.model.errors import Error, Kind
 from mintmark.model.profile import CLIENT, SERVER
 from mintmark.wire import certificate
-from mintmark.wire.identifiers import from_general_names
+from mintmark.wire.general_names import from_general_names
 from tests import pki
 
 ISSUING = pki.pki().issuing

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier, IdentifierType
-from mintmark.wire import der, identifiers
+from mintmark.wire import der, general_names, identifiers
 
 DNS, IP, EMAIL, URI = (
     IdentifierType.DNS,
@@ -313,17 +313,17 @@ NAMES = [
 
 
 def test_general_names_are_what_cryptography_encodes():
-    encoded = der.sequence(*[identifiers.general_name(name) for name, _ in NAMES])
+    encoded = der.sequence(*[general_names.general_name(name) for name, _ in NAMES])
     expected = x509.SubjectAlternativeName([general for _, general in NAMES])
     assert encoded == expected.public_bytes()
-    assert identifiers.from_general_names(expected) == tuple(name for name, _ in NAMES)
+    assert general_names.from_general_names(expected) == tuple(name for name, _ in NAMES)
 
 
 @pytest.mark.parametrize(("identifier", "_general"), NAMES)
 def test_general_names_go_both_ways(identifier, _general):
-    encoded = identifiers.general_name(identifier)
+    encoded = general_names.general_name(identifier)
     tag, start, end = der.read(encoded)
-    assert identifiers.parse_general_name(tag, encoded[start:end]) == identifier
+    assert general_names.parse_general_name(tag, encoded[start:end]) == identifier
 
 
 @pytest.mark.parametrize(
@@ -344,14 +344,14 @@ def test_general_names_go_both_ways(identifier, _general):
 )
 def test_hostile_general_names_are_refused(tag, content, word):
     with pytest.raises(Error) as refused:
-        identifiers.parse_general_name(tag, content)
+        general_names.parse_general_name(tag, content)
     assert refused.value.kind is Kind.REJECTED_IDENTIFIER
     assert word in refused.value.detail
 
 
 def test_other_general_names_of_cryptography_are_refused_by_name():
     with pytest.raises(Error, match="RegisteredID"):
-        identifiers.from_general_name(x509.RegisteredID(x509.ObjectIdentifier("1.2.3")))
+        general_names.from_general_name(x509.RegisteredID(x509.ObjectIdentifier("1.2.3")))
 
 
 @quick

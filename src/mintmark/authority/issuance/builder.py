@@ -6,7 +6,6 @@ octet by octet. Lints take from here what the static extensions must say.
 
 from __future__ import annotations
 
-import ipaddress
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -17,10 +16,10 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
 from mintmark.authority.issuance.approval import Approval
 from mintmark.authority.issuance.shape import Pointers, key_identifier, key_usages
-from mintmark.model.identifiers import Identifier, IdentifierType
 from mintmark.model.keys import KeyType
 from mintmark.model.profile import KeyUsage, Profile, SubjectAttribute
 from mintmark.wire import der
+from mintmark.wire.general_names import x509_general_name
 
 _ATTRIBUTES: Final = {
     SubjectAttribute.COMMON_NAME: NameOID.COMMON_NAME,
@@ -44,7 +43,7 @@ def leaf_builder(
         approval.profile, approval.key.type, authority_key_id, pointers
     )
     subject_key = x509.SubjectKeyIdentifier(key_identifier(_public_key(approval)))
-    names = x509.SubjectAlternativeName([general_name(each) for each in approval.identifiers])
+    names = x509.SubjectAlternativeName([x509_general_name(each) for each in approval.identifiers])
     builder = x509.CertificateBuilder(
         issuer_name=issuer_name,
         subject_name=subject,
@@ -136,19 +135,6 @@ def _public_key(approval: Approval) -> bytes:
             return key.public_bytes(Encoding.DER, PublicFormat.PKCS1)
         case _:
             raise TypeError(f"a key of type {type(key).__name__} gets no leaf")
-
-
-def general_name(identifier: Identifier) -> x509.GeneralName:
-    """Return an identifier as a GeneralName (RFC 5280 §4.2.1.6)."""
-    match identifier.type:
-        case IdentifierType.DNS:
-            return x509.DNSName(identifier.value)
-        case IdentifierType.IP:
-            return x509.IPAddress(ipaddress.ip_address(identifier.value))
-        case IdentifierType.EMAIL:
-            return x509.RFC822Name(identifier.value)
-        case IdentifierType.URI:
-            return x509.UniformResourceIdentifier(identifier.value)
 
 
 def _key_usage(usages: frozenset[KeyUsage]) -> x509.KeyUsage:

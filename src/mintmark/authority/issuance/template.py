@@ -17,7 +17,7 @@ from mintmark.authority.issuance.shape import KEY_ID_OCTETS, Pointers, key_usage
 from mintmark.model.keys import KeyType
 from mintmark.model.profile import Profile, SubjectAttribute
 from mintmark.wire import der
-from mintmark.wire.identifiers import general_name
+from mintmark.wire.general_names import general_name
 
 ATTRIBUTE_OIDS: Final = {
     SubjectAttribute.COMMON_NAME: "2.5.4.3",

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from mintmark.authority.issuance.builder import general_name
+from mintmark.wire.general_names import x509_general_name
 from mintmark.wire.identifiers import parse_any
 from tests.unit.acme.validation.world import KEY_AUTHORIZATION
 
@@ -46,7 +46,7 @@ def certificate(
     )
     if names:
         general = [
-            general_name(parse_any(name)) if isinstance(name, str) else name for name in names
+            x509_general_name(parse_any(name)) if isinstance(name, str) else name for name in names
         ]
         builder = builder.add_extension(x509.SubjectAlternativeName(general), critical=False)
     if subject_key_id:

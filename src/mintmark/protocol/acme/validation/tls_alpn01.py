@@ -19,7 +19,7 @@ from mintmark.model.errors import Error
 from mintmark.model.identifiers import Identifier, IdentifierType
 from mintmark.protocol.acme.validation.outcome import Attempt, ChallengeError, Validated, shown
 from mintmark.protocol.acme.validation.reach import Reach
-from mintmark.wire.identifiers import from_general_name
+from mintmark.wire.general_names import from_general_name
 
 ALPN: Final = "acme-tls/1"
 _ACME_IDENTIFIER: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")  # RFC 8737 §3
