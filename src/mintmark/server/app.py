@@ -68,10 +68,10 @@ def run(
     def work(worker: workers.Worker) -> None:
         def started() -> None:
             worker.ready()
-            if worker.index == 0:
+            if worker.index == 0 and not worker.restarted:
                 ready()
 
-        uvloop.run(process(directory, settings, passphrase, started=started))
+        uvloop.run(process(directory, settings, passphrase, started=started, anew=worker.restarted))
 
     return workers.run(settings.server.workers, work)
 
@@ -84,6 +84,7 @@ async def process(
     started: Callable[[], None] = lambda: None,
     clock: Clock = time.time,
     stopping: asyncio.Event | None = None,
+    anew: bool = False,
 ) -> None:
     """Serve in this process until `stopping` is set or a signal comes.
 
@@ -94,6 +95,8 @@ async def process(
         started: called when connections are accepted.
         clock: Unix seconds.
         stopping: ends the server; SIGTERM and SIGINT set it.
+        anew: whether the files are read again that `reload` takes up: who is started in place
+            of a crashed process must not go back to what was revoked from somebody since.
 
     Raises:
         Error: as `run`.
@@ -109,6 +112,8 @@ async def process(
             opened.checkpoint_key,
             PublicationSettings(settings.issuer.crl_lifetime),
         )
+        if anew:
+            reload(opened, tls)
         await publisher.turn()  # a new authority has a CRL before its first client
         workers.handle_signals(stopping.set, lambda: reload(opened, tls))
         _quiet_collector()

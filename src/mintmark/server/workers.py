@@ -20,8 +20,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,11 +44,14 @@ class Worker:
         index: 0, 1, 2 …
         count: how many there are; with more than one, sockets are bound `shared`.
         ready: call it once when this worker serves.
+        restarted: whether it takes the place of one that ended; the files that its parent has
+            read may have changed since then.
     """
 
     index: int
     count: int
     ready: Callable[[], None]
+    restarted: bool = False
 
 
 Main = Callable[[Worker], None]
@@ -81,7 +84,8 @@ def run(
     """
     _raise_open_files()
     if count == 1:
-        main(Worker(0, 1, lambda: notify("READY=1", environment)))
+        with _reload_waiting():
+            main(Worker(0, 1, lambda: notify("READY=1", environment)))
         return 0
     if threading.active_count() > 1:
         raise Error(Kind.INTERNAL, "workers cannot be forked from a process with several threads")
@@ -96,12 +100,23 @@ def _raise_open_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+@contextmanager
+def _reload_waiting() -> Iterator[None]:
+    """Keep a SIGHUP that comes before `handle_signals` waiting; it would end the process."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP,))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGHUP,))
+
+
 def handle_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:
     """In a worker, inside its loop: call `stop` on SIGTERM and SIGINT, `reload` on SIGHUP."""
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop)
     loop.add_signal_handler(signal.SIGINT, stop)
     loop.add_signal_handler(signal.SIGHUP, reload)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGHUP,))
 
 
 def notify(state: str, environment: Mapping[str, str] = os.environ) -> None:
@@ -126,6 +141,7 @@ class _Slot:
     pid: int = 0
     started: float = 0.0
     is_ready: bool = False
+    restarted: bool = False
     back_off: float = _BACK_OFF_SECONDS
     start_at: float = 0.0
 
@@ -195,7 +211,8 @@ class _Supervisor:
                 signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)
                 slot.pid = os.fork()
                 if not slot.pid:
-                    self._be_worker(slot.index)
+                    self._be_worker(slot)
+                slot.restarted = True
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
 
     def _wait(self) -> None:
@@ -254,18 +271,21 @@ class _Supervisor:
         )
         slot.back_off = min(slot.back_off * 2, _BACK_OFF_SECONDS_MAX)
 
-    def _be_worker(self, index: int) -> None:
+    def _be_worker(self, slot: _Slot) -> None:
         """Be the worker, in the forked process; never return into the parent's code."""
-        code = 1
+        code, index = 1, slot.index
         try:
             signal.set_wakeup_fd(-1)
             for each in (*_FORWARDED, signal.SIGCHLD):
                 signal.signal(each, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
+            # SIGHUP waits for `handle_signals`.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
             for descriptor in (self._signals, self._signal, self._readiness, self._parent):
                 os.close(descriptor)
             threading.Thread(target=_end_with_parent, args=(self._life,), daemon=True).start()
-            self._main(Worker(index, len(self._slots), lambda: _tell(self._ready, index)))
+            self._main(
+                Worker(index, len(self._slots), lambda: _tell(self._ready, index), slot.restarted)
+            )
             code = 0
         except Error as error:
             log.error("worker %d cannot serve: %s", index, error.detail)  # noqa: TRY400 - told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import socket
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -204,6 +205,44 @@ def test_reload_takes_up_the_whitelist(directory, clock):
             assert rule.operations == frozenset({Operation.REQUEST})
 
     asyncio.run(story())
+
+
+def test_process_in_place_of_a_crashed_one_does_not_go_back_to_what_was_revoked(
+    directory, monkeypatch
+):
+    """Its parent still has the configuration of its own start."""
+    settings = directory.settings()
+    server = structs.replace(settings.server, https_port=free(), http_port=free())
+    old = structs.replace(settings, server=server)
+    directory.settings_file.write_text(
+        "whitelist:\n  services: [{service_id: old, allowed_operations: []}]\n"
+    )
+    seen = []
+
+    async def serve(endpoints, clock, stopping, *, ready):
+        for endpoint in endpoints:
+            for each in endpoint.sockets:
+                each.close()
+
+    def policy(settings, issuers):
+        made = compose_policy(settings, issuers)
+        seen.append(made.whitelist.rule("old").operations)
+        return made
+
+    compose_policy = compose.policy
+    monkeypatch.setattr(app, "serve", serve)
+    monkeypatch.setattr(app, "_quiet_collector", lambda: None)
+    monkeypatch.setattr(compose, "policy", policy)
+
+    asyncio.run(app.process(directory, old, PASSPHRASE, anew=True))
+
+    assert seen[-1] == frozenset()
+
+
+def free():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
 
 
 def test_a_broken_configuration_changes_nothing(directory, clock, caplog):

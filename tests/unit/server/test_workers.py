@@ -164,6 +164,48 @@ def test_workers_serve_reload_and_stop_together(parent, manager):
     assert supervisor.end() == (0, "")
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_reload_that_comes_before_a_worker_serves_waits_for_it(parent, count):
+    """By default SIGHUP ends a process."""
+    supervisor = parent(
+        f"""
+        def slow(worker):
+            say("starting", worker.index)
+            time.sleep(0.2)
+            serve(worker)
+        sys.exit(run({count}, slow))
+        """
+    )
+    supervisor.lines(count)
+    supervisor.send(signal.SIGHUP)
+    said = supervisor.lines(2 * count)
+    assert [line[:2] for line in said if line[0] == "reload"] == [
+        ("reload", str(index)) for index in range(count)
+    ]
+    supervisor.send(signal.SIGTERM)
+    supervisor.lines(count)
+    assert supervisor.end() == (0, "")
+
+
+def test_worker_is_told_that_it_takes_the_place_of_another(parent):
+    supervisor = parent(
+        """
+        def tell(worker):
+            say("started", worker.index, worker.restarted, os.getpid())
+            serve(worker)
+        sys.exit(run(2, tell))
+        """
+    )
+    said = supervisor.lines(4)
+    assert [line[:3] for line in said if line[0] == "started"] == [
+        ("started", "0", "False"),
+        ("started", "1", "False"),
+    ]
+    victim = next(line for line in said if line[:2] == ("serving", "1"))
+    os.kill(int(victim[2]), signal.SIGKILL)
+    assert supervisor.lines(2)[1][:3] == ("started", "1", "True")
+
+
 def test_crashed_worker_is_started_again(parent):
     supervisor = parent("sys.exit(run(2, serve))")
     victim = supervisor.lines(2)[1]
