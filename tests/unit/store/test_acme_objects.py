@@ -227,7 +227,7 @@ def test_changes_alone_leave_no_audit_record(ledger, run):
         {"token": Token(b"t" * 32, "web", (), (), NOW)},
         {"burns_token": b"t" * 32},
     ],
-    ids=str,
+    ids=lambda fields: next(iter(fields), "nothing"),
 )
 def test_nothing_but_changes_happens_without_a_record(fields):
     with pytest.raises(ValueError, match="audit record"):
