@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 BATCH = 20_000
 DAYS = 90
 SERVICES = 1000
+OWN = 5
 _FIRST = "n0000000"
 
 
@@ -65,8 +66,8 @@ def name(number: int) -> str:
 
 
 def service(number: int) -> str:
-    """Return whose a bulk certificate is: every tenth belongs to the service of the bench."""
-    return "bench" if number % 10 == 0 else f"service-{number % SERVICES:04}"
+    """Return whose a bulk certificate is: every fifth belongs to the service of the bench."""
+    return "bench" if number % OWN == 0 else f"service-{number % SERVICES:04}"
 
 
 def pattern(database: Path) -> Pattern:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from bench import bulk
 from bench.authority import make, settings
 from bench.processes import memory
-from bench.report import Better, Figure
+from bench.report import Better, Figure, number
 from mintmark.authority.signer.files import read_secret
 from mintmark.publication.crl import publish
 from mintmark.server.compose import open_authority
@@ -39,7 +39,7 @@ def measure(bench: Bench) -> None:
     bulk.revocations(authority.database, _issuer(authority.path), entries)
     runs = [_publish(authority.path) for _ in range(1 if bench.quick else 3)]
     best = sorted(runs, key=lambda run: run["seconds"])[len(runs) // 2]
-    area = f"CRL of {entries:,} entries".replace(",", " ")
+    area = f"CRL of {number(entries)} entries"
     add = bench.report.add
     add(
         Figure(area, "read, signed and published", best["seconds"], "s", SECONDS, Better.LESS, best)

@@ -26,6 +26,7 @@ class Load:
         seconds: after this long it sends no more.
         fresh: whether every request has a connection of its own.
         warm: requests sent before anything is measured.
+        pause: seconds that a client takes between an answer and its next request.
         certificate: path for mutual TLS; empty for plain HTTP.
         key: its key.
     """
@@ -36,6 +37,7 @@ class Load:
     seconds: float
     fresh: bool = False
     warm: int = 0
+    pause: float = 0.0
     certificate: str = ""
     key: str = ""
 

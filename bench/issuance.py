@@ -56,7 +56,7 @@ def load(
     requests: Path,
     concurrency: int,
     seconds: float,
-    **more: bool | int,
+    **more: float,
 ) -> Load:
     """Return a load over mutual TLS by the service of the bench."""
     return Load(

@@ -29,10 +29,12 @@ class Run:
     Args:
         requests: in the order in which they are sent.
         deadline_seconds: after this long, no more are sent.
+        pause: seconds from an answer to the next request of that client.
     """
 
-    def __init__(self, requests: list[bytes], deadline_seconds: float) -> None:
+    def __init__(self, requests: list[bytes], deadline_seconds: float, pause: float = 0.0) -> None:
         self.requests = requests
+        self.pause = pause
         self.next = 0
         self.limit = 0
         self.deadline_seconds = deadline_seconds
@@ -116,6 +118,8 @@ class Client(asyncio.Protocol):
         self.answer, self.size = b"", 0
         if self.once:
             self.transport.close()
+        elif self.run.pause:
+            asyncio.get_running_loop().call_later(self.run.pause, self.go)
         else:
             self.go()
 
@@ -140,7 +144,7 @@ class Plan:
     """What to do, from JSON.
 
     Args:
-        text: keys host, port, requests (a path), concurrency, fresh, warm, seconds, and
+        text: keys host, port, requests (a path), concurrency, fresh, warm, seconds, pause, and
             certificate, key for TLS.
     """
 
@@ -150,7 +154,7 @@ class Plan:
         self.concurrency: int = plan["concurrency"]
         self.fresh: bool = plan["fresh"]
         self.warm: int = plan["warm"]
-        self.run = Run(load(Path(plan["requests"])), plan["seconds"])
+        self.run = Run(load(Path(plan["requests"])), plan["seconds"], plan["pause"])
         self.tls: ssl.SSLContext | None = None
         if plan["key"]:
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -168,9 +172,10 @@ class Plan:
     async def keep_alive(self, clients: list[Client]) -> None:
         """Send over connections that are open until nothing is left."""
         loop = asyncio.get_running_loop()
-        for client in clients:
+        for place, client in enumerate(clients):
             client.idle = loop.create_future()
-            client.go()
+            # Clients that pause do not all begin at the same moment.
+            loop.call_later(self.run.pause * place / len(clients), client.go)
         await asyncio.gather(*(client.idle for client in clients))
 
     async def one_by_one(self) -> None:
