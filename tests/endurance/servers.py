@@ -95,8 +95,13 @@ class Server:
         return self.daemon.process.pid
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
-        self.daemon.start(self.is_healthy)
+        """Start it and wait until every worker of it answers."""
+        self.daemon.start(lambda: self.is_healthy() and self.listening() == self.workers)
+
+    def listening(self) -> int:
+        """Return how many sockets accept connections on its plain port."""
+        here = f":{self.authority.http_port:04X} 00000000:0000 0A "
+        return Path("/proc/net/tcp").read_text().count(here)
 
     def kill(self) -> None:
         """End every process of it at once, as a power cut would."""
