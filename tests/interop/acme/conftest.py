@@ -50,6 +50,8 @@ provisioners:
   - name: acme
   - name: partners
     external_account_binding: true
+  - name: many
+    orders_per_hour: 0
   - name: brief
     lifetime: 80m
 issuer: {{backdate: 1h}}

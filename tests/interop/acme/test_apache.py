@@ -180,3 +180,15 @@ def test_apache_binds_its_account_to_a_key(apache: Apache, service: Service):
     with apache.serving(site + pages.file(PAGE, title)) as daemon:
         apache.reload(daemon)
         apache.current().verify(NAME)
+
+
+def test_apache_renews_when_renewal_information_says_so(apache: Apache, service: Service):
+    """RFC 9773: nothing is due until an operator moves the window."""
+    site = pages.file(PAGE, SITE).replace("/etc/mintmark/ca.pem", str(apache.host.trust()))
+    with apache.serving(site) as daemon:
+        apache.reload(daemon)
+        first = apache.current().verify(NAME).serial
+        move = ("ca", "renew-now", "--name", NAME, "--over", "1s", "--reason", "a test")
+        service.authority.mintmark(*move).succeeded()
+        apache.reload(daemon)
+        assert apache.current().verify(NAME).serial != first

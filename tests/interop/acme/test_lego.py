@@ -13,7 +13,6 @@ from tests.interop.programs import program
 
 pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("lego")]
 PAGE = "how-to/acme-lego.md"
-DONE = "Server responded with a certificate."
 
 
 def equip(host: Host) -> None:

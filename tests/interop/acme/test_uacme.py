@@ -99,6 +99,13 @@ def test_uacme_orders_renews_and_revokes(host: Host, service: Service):
     assert Issued(service, kept).status() == "cessationOfOperation"
 
 
+def test_uacme_takes_the_chain_with_the_root_where_it_is_asked_to(host: Host, service: Service):
+    with webroot(host.path("/var/www/html"), service.http_port):
+        host.type(uacme(f"-l 1 -h {HOOK} issue whole.example.internal")).succeeded()
+    found = issued(host, "whole.example.internal").verify("whole.example.internal")
+    assert found.path.read_text().endswith(service.root.read_text())
+
+
 def test_uacme_sees_a_revocation_and_orders_anew(host: Host, service: Service):
     issue = uacme(f"-h {HOOK} issue seen.example.internal")
     with webroot(host.path("/var/www/html"), service.http_port):
