@@ -22,9 +22,9 @@ from mintmark.model.profile import BUILT_IN, Profile
 from mintmark.model.provisioner import ACMEProvisioner
 from mintmark.model.request import IssuanceRequest, SubjectKey
 from mintmark.model.time import timestamp
+from mintmark.wire.csr import MAX_COMMON_NAME
+from mintmark.wire.identifiers import MAX_NAMES
 
-MAX_IDENTIFIERS = 100
-MAX_COMMON_NAME = 64  # RFC 5280 appendix A.1, ub-common-name
 BUILT_IN_NAMES = tuple(profile.name for profile in BUILT_IN)
 
 
@@ -196,11 +196,10 @@ def _check_names(
     policy: Policy, profile: Profile, requester: Requester, request: IssuanceRequest
 ) -> None:
     identifiers = request.identifiers
-    if not 1 <= len(identifiers) <= MAX_IDENTIFIERS:
+    if not 1 <= len(identifiers) <= MAX_NAMES:
         raise Error(
             Kind.REJECTED_IDENTIFIER,
-            f"{len(identifiers)} names were asked for; a certificate carries "
-            f"1 to {MAX_IDENTIFIERS}",
+            f"{len(identifiers)} names were asked for; a certificate carries 1 to {MAX_NAMES}",
             hint="give at least one DNS name, IP address, e-mail address or URI",
         )
     refusals = tuple(
