@@ -38,9 +38,9 @@ from mintmark.model.keys import KeyType
 from mintmark.model.profile import SERVER, Profile
 from mintmark.model.request import SubjectKey
 from mintmark.model.time import DAY
-from mintmark.wire.csr import subject_key
 from mintmark.wire.general_names import x509_general_name
 from mintmark.wire.identifiers import parse_any
+from mintmark.wire.spki import subject_key
 
 NOW = 1_795_000_000  # 2026-11-18, a fixed day
 POINTERS = Pointers(

@@ -18,7 +18,7 @@ from mintmark.client.documents import RekeyRequest, RenewalRequest
 from mintmark.model.errors import Error, Kind
 from mintmark.model.keys import KeyType
 from mintmark.wire import pem
-from mintmark.wire.csr import certified_key
+from mintmark.wire.spki import certified_key
 
 
 def renew(place: Place, target: str, lifetime: str | None, out: Path | None) -> None:

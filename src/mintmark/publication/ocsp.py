@@ -28,7 +28,7 @@ from mintmark.model.keys import KeyType
 from mintmark.model.profile import OCSP_RESPONDER
 from mintmark.store.interface import CertificateStatus
 from mintmark.wire import ocsp
-from mintmark.wire.csr import subject_key
+from mintmark.wire.spki import subject_key
 
 log = logging.getLogger(__name__)
 

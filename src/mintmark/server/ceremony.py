@@ -36,7 +36,7 @@ from mintmark.server.local import bootstrap
 from mintmark.server.settings import Settings
 from mintmark.server.settings_text import template
 from mintmark.wire import pem
-from mintmark.wire.csr import subject_key
+from mintmark.wire.spki import subject_key
 
 
 @dataclass(frozen=True, slots=True)

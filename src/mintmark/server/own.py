@@ -26,7 +26,8 @@ from mintmark.model.profile import BUILT_IN
 from mintmark.model.request import IssuanceRequest
 from mintmark.model.time import DAY
 from mintmark.server.settings import Settings
-from mintmark.wire import csr, identifiers, pem
+from mintmark.wire import identifiers, pem
+from mintmark.wire.spki import subject_key
 
 ADMIN_SERVICE = "admin-cli"  # document 3's name for it
 SERVER_SERVICE = "mintmark-server"
@@ -86,7 +87,7 @@ async def _issue(
     request = IssuanceRequest(
         service=service,
         profile=profile,
-        key=csr.subject_key(_spki(key)),
+        key=subject_key(_spki(key)),
         identifiers=names,
         common_name=name.value if name.type is not IdentifierType.URI and is_short else "",
         lifetime=min(lifetime, room),

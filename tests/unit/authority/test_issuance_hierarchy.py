@@ -19,7 +19,8 @@ from mintmark.model.errors import Error, Kind
 from mintmark.model.keys import KeyType
 from mintmark.model.profile import CLIENT, CLIENT_AUTH, SERVER
 from mintmark.model.time import DAY, YEAR
-from mintmark.wire.csr import parse_csr, subject_key
+from mintmark.wire.csr import parse_csr
+from mintmark.wire.spki import subject_key
 from tests import pki
 
 KEY_TYPES = (KeyType.EC_P256, KeyType.EC_P384, KeyType.ED25519, KeyType.RSA_2048)
@@ -322,6 +323,20 @@ def test_purposes_of_a_foreign_authority_bind_its_leaves():
     assert pki.leaf(issuing, profile=CLIENT, not_after=pki.at(30))
 
     with pytest.raises(Error, match="extended-key-usage-nesting"):
+        pki.leaf(issuing, profile=SERVER, not_after=pki.at(30))
+
+
+def test_authority_without_any_purpose_in_its_purposes_has_no_leaves():
+    """CVE-2026-40097: an empty extended key usage ended the process."""
+    empty = x509.UnrecognizedExtension(x509.ExtendedKeyUsage.oid, b"\x30\x00")
+    certificate, root_der = signed_authority(
+        extensions=[x509.SubjectKeyIdentifier(b"anything"), empty]
+    )
+
+    with pytest.raises(Error):
+        issuing = IssuingKey(
+            issuer_from_chain(certificate, (), root_der), pki.signer(number=1), Pointers()
+        )
         pki.leaf(issuing, profile=SERVER, not_after=pki.at(30))
 
 

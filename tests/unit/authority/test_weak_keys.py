@@ -14,7 +14,7 @@ from mintmark.authority.policy.keys import check_key
 from mintmark.model.errors import Error, Kind
 from mintmark.model.keys import ALL_KEY_TYPES, KeyType
 from mintmark.model.request import SubjectKey
-from mintmark.wire.csr import subject_key
+from mintmark.wire.spki import subject_key
 from tests import pki
 
 RANDOM = random.Random(20_17)

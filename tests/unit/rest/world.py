@@ -36,9 +36,9 @@ from mintmark.model.provisioner import ACMEProvisioner
 from mintmark.model.request import IssuanceRequest
 from mintmark.protocol.rest.api import RestAPI
 from mintmark.store.sqlite import SQLiteStore
-from mintmark.wire.csr import subject_key
 from mintmark.wire.http import Peer, Request, Response
 from mintmark.wire.identifiers import parse_any
+from mintmark.wire.spki import subject_key
 
 ALL = frozenset(Operation) - {Operation.ADMIN}
 ADMIN = ServiceRule("admin-cli", frozenset(Operation))

@@ -23,6 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from mintmark.model.errors import Error, Kind
 from mintmark.model.keys import KeyType
 from mintmark.wire import csr, der, pem
+from mintmark.wire.spki import certified_key, subject_key
 
 SHA256 = hashes.SHA256()
 
@@ -422,7 +423,7 @@ def test_algorithm_hidden_in_another_field_is_no_rsa_key():
 
 
 def test_keys_of_our_own_making_are_read():
-    key = csr.subject_key(spki_of(key_of("ed25519")))
+    key = subject_key(spki_of(key_of("ed25519")))
     assert key.type is KeyType.ED25519
 
 
@@ -606,7 +607,7 @@ def test_key_of_a_certificate_is_read_back():
         .not_valid_after(now)
         .sign(key, SHA256)
     )
-    found = csr.certified_key(certificate.public_bytes(Encoding.DER))
+    found = certified_key(certificate.public_bytes(Encoding.DER))
     assert found.spki == spki_of(key)
     with pytest.raises(Error):
-        csr.certified_key(b"0")
+        certified_key(b"0")

@@ -28,7 +28,7 @@ from mintmark.model.errors import Error, Kind
 from mintmark.model.issuer import Issuer
 from mintmark.model.request import SubjectKey
 from mintmark.model.time import HOUR, YEAR, Clock
-from mintmark.wire.csr import subject_key
+from mintmark.wire.spki import subject_key
 
 ROOT_LIFETIME: Final = 10 * YEAR
 INTERMEDIATE_LIFETIME: Final = 5 * YEAR

@@ -15,7 +15,7 @@ from mintmark.model.certificate import Certificate, StoredCertificate
 from mintmark.model.errors import Error, Kind
 from mintmark.model.request import IssuanceRequest, SubjectKey
 from mintmark.model.time import timestamp
-from mintmark.wire.csr import certified_key
+from mintmark.wire.spki import certified_key
 
 
 async def renew(

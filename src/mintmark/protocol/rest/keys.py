@@ -23,7 +23,8 @@ from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier
 from mintmark.model.keys import KeyType
 from mintmark.model.request import SubjectKey
-from mintmark.wire.csr import parse_csr, subject_key
+from mintmark.wire.csr import parse_csr
+from mintmark.wire.spki import subject_key
 
 DEFAULT = KeyType.EC_P256
 
