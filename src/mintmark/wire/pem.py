@@ -7,7 +7,9 @@ only base64 in its one correct form and white space are accepted, no RFC 1421 he
 from __future__ import annotations
 
 import binascii
-from collections.abc import Iterable
+import struct
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Final
 
 from mintmark.model.errors import Error, Kind
@@ -19,15 +21,27 @@ PRIVATE_KEY: Final = "PRIVATE KEY"
 PKCS7: Final = "PKCS7"
 
 _WHITE_SPACE: Final = b" \t\r\n"
-_LINE_OCTETS: Final = 48  # 64 characters a line (RFC 7468 §2)
+_LINE: Final = 64  # characters (RFC 7468 §2)
+_BLOCK: Final = 256 * _LINE
 
 
 def encode(label: str, der: bytes) -> bytes:
     """Return `der` as one PEM block that ends in a newline."""
-    armor = binascii.b2a_base64
-    lines = [armor(der[at : at + _LINE_OCTETS]) for at in range(0, len(der), _LINE_OCTETS)]
+    text = binascii.b2a_base64(der, newline=False)
+    lines: list[bytes] = []
+    for at in range(0, len(text), _BLOCK):
+        block = text[at : at + _BLOCK]
+        lines += _cutter(len(block))(block)
+    lines.append(b"")  # so that the last line, too, ends in a newline
     name = label.encode()
-    return b"-----BEGIN %b-----\n%b-----END %b-----\n" % (name, b"".join(lines), name)
+    return b"-----BEGIN %b-----\n%b-----END %b-----\n" % (name, b"\n".join(lines), name)
+
+
+@lru_cache(maxsize=1024)
+def _cutter(size: int) -> Callable[[bytes], tuple[bytes, ...]]:
+    """Return what cuts a text of some size into lines; certificates have few sizes."""
+    lines, rest = divmod(size, _LINE)
+    return struct.Struct(f"{_LINE}s" * lines + (f"{rest}s" if rest else "")).unpack
 
 
 def certificate(der: bytes) -> bytes:
