@@ -41,9 +41,9 @@ def refuse_unstorable(act: Act) -> None:
         texts += (certificate.service, certificate.profile, certificate.common_name)
     if act.token is not None:
         texts.append(act.token.service)
-    for text in texts:
-        if "\0" in text or not text.isprintable():
-            raise Error(Kind.MALFORMED, f"{text!r} has characters that cannot be stored")
+    if not "".join(texts).isprintable():
+        text = next(text for text in texts if not text.isprintable())
+        raise Error(Kind.MALFORMED, f"{text!r} has characters that cannot be stored")
 
 
 def names(certificate: Certificate) -> set[str]:
