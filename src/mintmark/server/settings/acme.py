@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -10,9 +9,10 @@ from msgspec import Meta
 
 from mintmark.model.errors import Error
 from mintmark.model.time import MINUTE
+from mintmark.protocol.acme.validation.endpoint import parse_endpoint, sources
 from mintmark.protocol.acme.validation.settings import ValidationSettings
-from mintmark.server.sections import Section, key, span, wrong
-from mintmark.server.settings.values import Port, Texts, is_address
+from mintmark.server.sections import Section, key, span
+from mintmark.server.settings.values import Port, Texts
 
 
 class Validation(Section, frozen=True, kw_only=True):
@@ -95,27 +95,15 @@ def validation(given: Validation) -> ValidationSettings:
 def problems(given: Validation) -> Iterator[Error]:
     """Yield what is wrong although each key by itself is of its form."""
     for number, resolver in enumerate(given.resolvers):
-        if not _is_resolver(resolver):
-            yield wrong(
-                f"'acme.validation.resolvers[{number}]' is '{resolver}'; it has to be an IP "
-                "address, with a port if it is not 53 ([2001:db8::53]:5353)"
-            )
-    for number, address in enumerate(given.source_addresses):
-        if not is_address(address):
-            yield wrong(
-                f"'acme.validation.source_addresses[{number}]' is '{address}'; "
-                "it has to be an IP address"
-            )
-
-
-def _is_resolver(text: str) -> bool:
-    """Whether text is an address, or an address and a port."""
-    host, colon, port = text.rpartition(":")
+        try:
+            parse_endpoint(resolver, 53)
+        except Error as error:
+            yield _at(f"resolvers[{number}]", error)
     try:
-        if text.count(":") == 1 or text.startswith("["):
-            ipaddress.ip_address(host.removeprefix("[").removesuffix("]") if colon else text)
-            return 1 <= int(port) <= 65535
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+        sources(validation(given))
+    except Error as error:
+        yield _at("source_addresses", error)
+
+
+def _at(name: str, error: Error) -> Error:
+    return Error(error.kind, f"'acme.validation.{name}': {error.detail}", hint=error.hint)

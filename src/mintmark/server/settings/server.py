@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ from mintmark.model.errors import Error
 from mintmark.model.identifiers import IdentifierType
 from mintmark.model.time import HOUR
 from mintmark.server.sections import Section, key, span, wrong
-from mintmark.server.settings.values import Count, Line, Port, Some, is_address
+from mintmark.server.settings.values import Count, Line, Port, Some
 from mintmark.wire import identifiers
 
 Patience = Annotated[int, span(1, HOUR)]
@@ -93,7 +94,7 @@ def public_http_url(server: Server) -> str:
     if server.public_http_url is not None:
         return server.public_http_url.rstrip("/")
     names = server.names
-    first = next((name for name in names if not is_address(name)), names[0])
+    first = next((name for name in names if not _is_address(name)), names[0])
     host = f"[{first}]" if ":" in first else first
     return f"http://{host}:{server.http_port}"
 
@@ -101,14 +102,14 @@ def public_http_url(server: Server) -> str:
 def problems(server: Server) -> Iterator[Error]:
     """Yield what is wrong although each key by itself is of its form."""
     for number, address in enumerate(server.listen):
-        if not is_address(address):
+        if not _is_address(address):
             yield wrong(f"'server.listen[{number}]' is '{address}'; it has to be an IP address")
     if server.https_port == server.http_port:
         yield wrong(f"'server.https_port' and 'server.http_port' are both {server.http_port}")
     for number, name in enumerate(server.names):
         # Parsing the first DNS name loads the list of public suffixes, 0.1 s; the defaults
         # need no look at it.
-        if name == "localhost" or is_address(name):
+        if name == "localhost" or _is_address(name):
             continue
         try:
             found = identifiers.parse_any(name)
@@ -122,6 +123,14 @@ def problems(server: Server) -> Iterator[Error]:
             f"'server.public_http_url' is '{server.public_http_url}'; it has to be a URL of "
             "scheme http with a host and no query (RFC 5280 §8: https would loop)"
         )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_plain_http(url: str) -> bool:

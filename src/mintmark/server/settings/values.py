@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import Annotated, Final
 
@@ -21,12 +20,3 @@ Some = Annotated[tuple[str, ...], Meta(min_length=1, max_length=100)]
 
 # Profiles' and provisioners' names, which stand in URLs.
 NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?", re.ASCII)
-
-
-def is_address(text: str) -> bool:
-    """Whether text is an IPv4 or IPv6 address."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

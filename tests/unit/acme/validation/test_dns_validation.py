@@ -11,7 +11,8 @@ import pytest
 
 from mintmark.model.errors import Error, Kind
 from mintmark.protocol.acme.validation.dns_account01 import account_label
-from mintmark.protocol.acme.validation.resolver import Resolver, parse_endpoint
+from mintmark.protocol.acme.validation.endpoint import parse_endpoint
+from mintmark.protocol.acme.validation.resolver import Resolver
 from mintmark.protocol.acme.validation.settings import ValidationSettings
 from tests.unit.acme.validation.world import (
     ACCOUNT,

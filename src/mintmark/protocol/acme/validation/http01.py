@@ -17,9 +17,9 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 import httptools
 
 import mintmark
+from mintmark.protocol.acme.validation.endpoint import why
 from mintmark.protocol.acme.validation.outcome import Attempt, ChallengeError, Validated, shown
 from mintmark.protocol.acme.validation.reach import Reach, ip_literal, tls_reason
-from mintmark.protocol.acme.validation.resolver import why
 from mintmark.protocol.acme.validation.settings import ValidationSettings
 
 PATH: Final = "/.well-known/acme-challenge/"

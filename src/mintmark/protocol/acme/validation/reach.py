@@ -12,8 +12,9 @@ import ssl
 from collections.abc import Callable
 from typing import Final, TypeVar
 
+from mintmark.protocol.acme.validation.endpoint import endpoint, sources, why
 from mintmark.protocol.acme.validation.outcome import Attempt, ChallengeError
-from mintmark.protocol.acme.validation.resolver import Resolver, endpoint, sources, why
+from mintmark.protocol.acme.validation.resolver import Resolver
 from mintmark.protocol.acme.validation.settings import ValidationSettings
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)

@@ -8,33 +8,23 @@ server and what it said.
 from __future__ import annotations
 
 import asyncio
-import errno
-import ipaddress
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import Final
 
-from mintmark.model.errors import Error, Kind
 from mintmark.protocol.acme.validation import dns_message as dns
+from mintmark.protocol.acme.validation.endpoint import endpoint, parse_endpoint, sources, why
 from mintmark.protocol.acme.validation.outcome import ChallengeError
 from mintmark.protocol.acme.validation.settings import ValidationSettings
+from mintmark.protocol.acme.validation.system_files import (
+    SystemFile,
+    parse_hosts,
+    parse_resolv_conf,
+)
 
 ROUNDS: Final = 2  # how often each server is asked
-_MAX_FILE: Final = 4 * 1024 * 1024  # octets of a hosts file that are read
-_REASONS: Final = {
-    errno.ECONNREFUSED: "connection refused",
-    errno.ECONNRESET: "connection reset",
-    errno.ENETUNREACH: "network unreachable",
-    errno.EHOSTUNREACH: "no route to host",
-    errno.EADDRNOTAVAIL: "address not available here",
-    errno.ETIMEDOUT: "connection timed out",
-    errno.EPIPE: "connection closed",
-    errno.ECONNABORTED: "connection closed",
-}
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +64,8 @@ class Resolver:
         self._entropy: Final = entropy
         self._sources: Final = sources(settings)
         self._configured: Final = tuple(self._server(text) for text in settings.resolvers)
-        self._hosts: Final = _File(hosts, _parse_hosts)
-        self._resolv_conf: Final = _File(resolv_conf, _parse_resolv_conf)
+        self._hosts: Final = SystemFile(hosts, parse_hosts)
+        self._resolv_conf: Final = SystemFile(resolv_conf, parse_resolv_conf)
 
     async def addresses(self, name: str) -> list[str]:
         """Return the addresses of a name, IPv6 first.
@@ -241,122 +231,6 @@ class _Tries:
             return ""
         said = "; ".join(f"resolver {server}: {why}" for server, why in self._notes.items())
         return f" ({said})"
-
-
-class _File(Generic[T]):
-    """A system file, read again when it changed."""
-
-    def __init__(self, path: Path, parse: Callable[[str], T]) -> None:
-        self._path: Final = path
-        self._parse: Final = parse
-        self._stamp: tuple[int, int, int] | None = None
-        self._value: T = parse("")
-
-    def __call__(self) -> T:
-        """Return what it says; a file that is missing or cannot be read says nothing."""
-        try:
-            status = self._path.stat()
-            stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
-            if stamp != self._stamp:
-                with self._path.open(encoding="utf-8", errors="replace") as file:
-                    self._value = self._parse(file.read(_MAX_FILE))
-                self._stamp = stamp
-        except OSError:
-            self._stamp, self._value = None, self._parse("")
-        return self._value
-
-
-def _parse_hosts(text: str) -> dict[str, tuple[str, ...]]:
-    """Return the addresses of each name of a hosts file (hosts(5)), IPv6 first."""
-    found: dict[str, list[str]] = {}
-    for line in text.splitlines():
-        fields = line.partition("#")[0].split()
-        if not fields or not _is_address(fields[0]):
-            continue
-        for name in fields[1:]:
-            known = found.setdefault(name.lower(), [])
-            if fields[0] not in known:
-                known.append(fields[0])
-    return {
-        name: tuple(sorted(known, key=lambda one: ":" not in one)) for name, known in found.items()
-    }
-
-
-def _parse_resolv_conf(text: str) -> tuple[str, ...]:
-    """Return the name servers of a resolv.conf (resolv.conf(5)); names here are absolute."""
-    lines = [line.split() for line in text.splitlines()]
-    found = [line[1] for line in lines if len(line) > 1 and line[0] == "nameserver"]
-    return tuple(
-        f"[{address}]:53" if ":" in address else address
-        for address in found
-        if _is_address(address)
-    )
-
-
-def _is_address(text: str) -> bool:
-    try:
-        return getattr(ipaddress.ip_address(text), "scope_id", None) is None
-    except ValueError:
-        return False
-
-
-def sources(settings: ValidationSettings) -> dict[bool, str]:
-    """Return the source addresses, by whether they are IPv6.
-
-    Raises:
-        Error: CONFIGURATION when one is no address, or a family has two.
-    """
-    found: dict[bool, str] = {}
-    for text in settings.source_addresses:
-        if not _is_address(text):
-            raise _misconfigured(f"source address '{text}' is no IP address", "10.0.0.7")
-        version_6 = ":" in text
-        if version_6 in found:
-            raise _misconfigured(
-                f"source addresses '{found[version_6]}' and '{text}' are of one family",
-                "one IPv4 and one IPv6 address at most",
-            )
-        found[version_6] = text
-    return found
-
-
-def parse_endpoint(text: str, port: int) -> tuple[str, int]:
-    """Return address and port of `10.0.0.53`, `10.0.0.53:5353`, `::1` or `[::1]:5353`.
-
-    Raises:
-        Error: CONFIGURATION when it is none of these.
-    """
-    host = text
-    if text.startswith("[") or text.count(":") == 1:
-        host, _, number = (text if not text.endswith("]") else f"{text}:{port}").rpartition(":")
-        port = int(number) if number.isascii() and number.isdigit() and len(number) < 6 else 0
-        host = host.removeprefix("[").removesuffix("]")
-    if not _is_address(host) or not 0 < port < 65536:
-        raise _misconfigured(
-            f"resolver '{text}' is no IP address with or without a port",
-            "10.0.0.53, 10.0.0.53:5353 or [2001:db8::53]:5353",
-        )
-    return str(ipaddress.ip_address(host)), port
-
-
-def _misconfigured(detail: str, accepted: str) -> Error:
-    return Error(Kind.CONFIGURATION, detail, hint=f"write {accepted}")
-
-
-def endpoint(address: str, port: int, *, default: int) -> str:
-    """Return address and port for a sentence, the usual port left out."""
-    if port == default:
-        return address
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
-def why(error: OSError) -> str:
-    """Return what an error of the network means, in words."""
-    if error.errno in _REASONS:
-        return _REASONS[error.errno]
-    if isinstance(error, ConnectionError) and error.errno is None:  # the event loop's own
-        return "connection closed"
-    return (error.strerror or str(error) or type(error).__name__).lower()
 
 
 def _list(servers: tuple[Server, ...]) -> str:
