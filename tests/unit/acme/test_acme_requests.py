@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,8 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from mintmark.model.errors import Error, Kind
 from mintmark.model.provisioner import ACMEProvisioner
+from mintmark.protocol.acme.request import Access
+from mintmark.protocol.acme.server import routes
 from mintmark.wire import jose
 from tests.unit.acme.client import failed, flattened, identifiers
 
@@ -488,3 +491,36 @@ def test_no_path_is_more_than_a_refusal(client, path):
     reply = client.together(request)[0]
 
     assert reply.status in (200, 404, 405)
+
+
+def test_every_resource_says_who_may_call_it_and_holds_to_it(world, client):
+    """CVE-2023-0665 and CVE-2026-30836: a resource, or a kind of request, without a check.
+
+    Whoever signs nothing, with another's key or as nobody gets nowhere and changes nothing.
+    """
+    stranger = world.stranger()
+    before = world.run(world.store.count())
+    for route in routes(world.validations):
+        path = _example(route.path.pattern)
+        assert route.path.fullmatch(path)
+        if route.access is Access.PUBLIC:
+            assert route.methods == ("GET", "HEAD")
+            continue
+        assert route.methods == ("POST",)
+        unsigned = world.run(stranger.send(stranger.plain(path, "POST")))
+        unsigned.problem("malformed", 415)
+        forged = stranger.post(path, {}, kid=client.kid)
+        assert forged.status >= 400
+        if route.access in (Access.ACCOUNT, Access.EITHER):
+            stranger.post(path, {}, kid=client.kid + "x").problem("accountDoesNotExist")
+        if route.access is Access.ACCOUNT:
+            stranger.post(path, {}).problem("malformed", 400)
+    assert world.run(world.store.count()) == before
+
+
+def _example(pattern: str) -> str:
+    """Return a path that fits the pattern of a resource."""
+    path = pattern.replace(r"(?:/(?P<chain>[0-9]))?", "")
+    path = re.sub(r"\(\?P<serial>.*?\)\{1,20\}\)", "40" * 20, path)
+    path = re.sub(r"\(\?P<type>[^)]*\)", "http-01", path)
+    return re.sub(r"\(\?P<id>[^)]*\)", "a" * 26, path)

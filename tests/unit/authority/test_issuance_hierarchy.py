@@ -326,18 +326,15 @@ def test_purposes_of_a_foreign_authority_bind_its_leaves():
         pki.leaf(issuing, profile=SERVER, not_after=pki.at(30))
 
 
-def test_authority_without_any_purpose_in_its_purposes_has_no_leaves():
+def test_authority_with_an_empty_list_of_purposes_is_no_issuer():
     """CVE-2026-40097: an empty extended key usage ended the process."""
     empty = x509.UnrecognizedExtension(x509.ExtendedKeyUsage.oid, b"\x30\x00")
     certificate, root_der = signed_authority(
         extensions=[x509.SubjectKeyIdentifier(b"anything"), empty]
     )
 
-    with pytest.raises(Error):
-        issuing = IssuingKey(
-            issuer_from_chain(certificate, (), root_der), pki.signer(number=1), Pointers()
-        )
-        pki.leaf(issuing, profile=SERVER, not_after=pki.at(30))
+    with pytest.raises(Error, match="can be read"):
+        issuer_from_chain(certificate, (), root_der)
 
 
 def test_any_purpose_of_an_authority_binds_nothing():

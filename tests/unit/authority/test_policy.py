@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mintmark.authority.policy.approve import Policy, approve
 from mintmark.authority.policy.whitelist import Whitelist
@@ -86,6 +88,21 @@ def test_every_refused_name_is_named():
     assert [one.kind for one in refused.subproblems] == [Kind.REJECTED_IDENTIFIER] * 2
     assert "x.example" in refused.subproblems[0].detail
     assert "y.example" in refused.subproblems[1].detail
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_one_bad_name_is_refused_wherever_it_stands(data):
+    """Let's Encrypt 2020: a loop over names checked one of them as often as there were names."""
+    good = [f"n{number}.web.internal" for number in range(data.draw(st.integers(0, 99)))]
+    place = data.draw(st.integers(0, len(good)))
+    names = [*good[:place], "bad.example", *good[place:]]
+
+    refused = refusal(web(), request(*names))
+
+    assert refused.kind is Kind.REJECTED_IDENTIFIER
+    assert "bad.example" in refused.detail
+    assert "n0" not in refused.detail
 
 
 def test_names_of_the_presented_certificate_may_be_asked_for_again():

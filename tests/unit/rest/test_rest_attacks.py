@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from msgspec import structs
 
 from mintmark.authority.policy.approve import Policy
 from mintmark.authority.policy.whitelist import Whitelist
@@ -17,6 +18,7 @@ from mintmark.model.access import ServiceRule
 from mintmark.model.errors import Error, Kind
 from mintmark.model.keys import KeyType
 from mintmark.protocol.rest.table import ROUTES
+from mintmark.wire.http import Peer
 from tests.unit.rest.world import ALL, RULES, csr, local_peer
 
 REQUEST = "/certificates/request"
@@ -170,3 +172,27 @@ def test_a_certificate_from_acme_does_nothing_here_by_a_pattern_for_services(wor
         assert other.status == 201
     finally:
         world.authority.policy = before
+
+
+def test_no_route_says_where_anything_is_written_or_sent(world):
+    """CVE-2025-54997, CVE-2025-6000: the API took the path of an audit device, and ran code."""
+    words = {"path", "file", "dir", "device", "sink", "command", "plugin", "webhook", "callback"}
+    for route in ROUTES:
+        for struct in (route.body, route.query):
+            fields = () if struct is None else structs.fields(struct)
+            for field in fields:
+                assert words.isdisjoint(field.name.split("_")), (route.path, field.name)
+                # This one is shown to people, and nobody here fetches it.
+                is_shown = field.name == "explanation_url"
+                assert is_shown or "url" not in field.name, (route.path, field.name)
+
+
+def test_nobody_changes_anything_without_a_credential(world):
+    """CVE-2026-5807: anyone could cancel an operator's rekey."""
+    before = world.run(world.store.count())
+    for route in ROUTES:
+        path = route.path.format(id="webapp", serial="40", key_id="k", account_id="a")
+        for method in ("POST", "PUT", "PATCH", "DELETE"):
+            reply = world.ask(method, path, peer=Peer("127.0.0.1"), json={})
+            assert reply.status in {401, 405}, (method, path, reply.body)
+    assert world.run(world.store.count()) == before
