@@ -120,6 +120,11 @@ def unknown(what: str, name: str, known: Iterable[str]) -> Error:
     return Error(Kind.CONFIGURATION, what, hint=f"known here: {', '.join(names)}")
 
 
+def at(path: str, error: Error) -> Error:
+    """Return a refusal that says at which key it is."""
+    return Error(error.kind, f"'{path}': {error.detail}", hint=error.hint)
+
+
 def wrong(detail: str) -> Error:
     """Return the refusal of a value."""
     return Error(Kind.CONFIGURATION, detail)

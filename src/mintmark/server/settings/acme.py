@@ -11,7 +11,7 @@ from mintmark.model.errors import Error
 from mintmark.model.time import MINUTE
 from mintmark.protocol.acme.validation.endpoint import parse_endpoint, sources
 from mintmark.protocol.acme.validation.settings import ValidationSettings
-from mintmark.server.sections import Section, key, span
+from mintmark.server.sections import Section, at, key, span
 from mintmark.server.settings.values import Port, Texts
 
 
@@ -98,12 +98,8 @@ def problems(given: Validation) -> Iterator[Error]:
         try:
             parse_endpoint(resolver, 53)
         except Error as error:
-            yield _at(f"resolvers[{number}]", error)
+            yield at(f"acme.validation.resolvers[{number}]", error)
     try:
         sources(validation(given))
     except Error as error:
-        yield _at("source_addresses", error)
-
-
-def _at(name: str, error: Error) -> Error:
-    return Error(error.kind, f"'acme.validation.{name}': {error.detail}", hint=error.hint)
+        yield at("acme.validation.source_addresses", error)

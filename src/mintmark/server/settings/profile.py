@@ -23,7 +23,7 @@ from mintmark.model.profile import (
     SubjectAttribute,
 )
 from mintmark.model.time import duration
-from mintmark.server.sections import Section, key, unknown, wrong
+from mintmark.server.sections import Section, at, key, unknown, wrong
 from mintmark.server.settings.values import NAME, Lifetime, Some, Texts
 
 V = TypeVar("V")
@@ -171,7 +171,7 @@ def problems(entries: Mapping[str, ProfileEntry]) -> Iterator[Error]:
         try:
             _profile(name, entry)
         except Error as error:
-            yield Error(error.kind, f"'profiles.{name}': {error.detail}", hint=error.hint)
+            yield at(f"profiles.{name}", error)
 
 
 def _profile(name: str, entry: ProfileEntry) -> Profile:

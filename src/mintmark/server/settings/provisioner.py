@@ -12,7 +12,7 @@ from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import IdentifierType
 from mintmark.model.provisioner import ACMEProvisioner, ChallengeType
 from mintmark.model.time import DAY, MINUTE, duration
-from mintmark.server.sections import Section, key, span, unknown, wrong
+from mintmark.server.sections import Section, at, key, span, unknown, wrong
 from mintmark.server.settings.acme import Validation
 from mintmark.server.settings.profile import ProfileEntry, profile_names, profiles
 from mintmark.server.settings.values import NAME, Count, Lifetime, Line, Rate, Some, Texts
@@ -155,7 +155,7 @@ def problems(
         try:
             NameRules(entry.names)
         except Error as error:
-            yield Error(error.kind, f"'{path}.names': {error.detail}", hint=error.hint)
+            yield at(f"{path}.names", error)
 
 
 def _lifetime_problems(

@@ -11,7 +11,7 @@ from mintmark.authority.policy.names import NameRules
 from mintmark.authority.policy.whitelist import SERVICE_ID
 from mintmark.model.access import Operation, ServiceRule
 from mintmark.model.errors import Error
-from mintmark.server.sections import Section, key, unknown, wrong
+from mintmark.server.sections import Section, at, key, unknown, wrong
 from mintmark.server.settings.values import Count, Rate, Texts
 
 
@@ -156,4 +156,4 @@ def _entry_problems(entry: WhitelistEntry, path: str, known: Collection[str]) ->
     try:
         NameRules(entry.names)
     except Error as error:
-        yield Error(error.kind, f"'{path}.names': {error.detail}", hint=error.hint)
+        yield at(f"{path}.names", error)
