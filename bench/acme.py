@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from bench import requests
 from bench.acme_client import Answer, Client, csrs
 from bench.authority import BenchAuthority, Running, free_port, make, serving, settings
-from bench.driver import Answered, run_client
-from bench.issuance import rates
+from bench.driver import Answered, drive, run_client
+from bench.issuance import load, rates
 from bench.report import Figure
 from mintmark.protocol.acme.background import Validations
 from mintmark.protocol.acme.server import ACMEServer
@@ -53,6 +53,14 @@ def measure(bench: Bench) -> None:
                 ("of the server CPU each", share, "ratio"),
             ):
                 bench.report.add(Figure(area, name, value, unit))
+        area = f"ACME orders beside certificates over the REST API, concurrency {COUNTED}"
+        path = bench.issuance("acme-rest", bench.amount(20_000))
+        plan = load(authority, server, path, COUNTED, bench.seconds / 2, warm=300)
+        single = drive(plan, server.pid)
+        ratio = single.per_core / answered.per_core
+        bench.report.add(
+            Figure(area, "server CPU of an order to that of a request", ratio, "ratio")
+        )
     counted = make(bench.scratch / "acme-counted", configuration())
     for concurrency in (1, COUNTED):
         cost = asyncio.run(_counted(counted, concurrency))
