@@ -24,6 +24,7 @@ from mintmark.model.errors import Error, Kind
 from mintmark.model.keys import KeyType
 from mintmark.wire import csr, der, pem
 from mintmark.wire.spki import certified_key, subject_key
+from tests import pki
 
 SHA256 = hashes.SHA256()
 
@@ -413,6 +414,12 @@ def test_explicit_curve_parameters_are_refused():
 )
 def test_broken_keys_are_refused(spki):
     assert refusal(info_only(spki)).kind is Kind.BAD_PUBLIC_KEY
+
+
+def test_a_certificate_is_no_key():
+    """CVE-2025-49825: a certificate stood where a key belongs, and its signature counted."""
+    certificate = pki.leaf(pki.pki().issuing, "a.example").der
+    assert refusal(info_only(certificate)).kind is Kind.BAD_PUBLIC_KEY
 
 
 def test_algorithm_hidden_in_another_field_is_no_rsa_key():
