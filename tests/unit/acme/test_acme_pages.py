@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from mintmark.model.provisioner import ACMEProvisioner, ChallengeType
-from mintmark.protocol.acme import account, background, nonce, problem, revocation
+from mintmark.protocol.acme import account, background, nonce, order, problem, revocation
 from mintmark.wire import jose
 
 PAGES = Path(__file__).parents[3] / "docs" / "reference"
@@ -40,6 +40,9 @@ def test_limits_of_a_provisioner_stand_with_their_defaults():
         assert re.search(rf"\| {getattr(defaults, name)} \| `{name}` \|", text), name
     assert f"| {account.ACCOUNTS_PER_HOUR} |" in text
     assert f"| {account.MAX_CONTACTS} |" in text
+    assert f"| {account.CHANGES_PER_HOUR} | |" in text
+    assert f"| {order.RENEWALS_PER_HOUR} | |" in text
+    assert f"| {background.MOST_RUNNING} | |" in text
     assert f"({account.ORDERS_A_PAGE} a page" in text
 
 
