@@ -76,6 +76,13 @@ def test_public_routes_and_only_they_have_no_security(description):
         assert ("401" in operation["responses"]) is (route.access is not Access.PUBLIC)
 
 
+def test_what_can_be_ended_twice_is_described_with_the_conflict(description):
+    for route in ROUTES:
+        if route.method == "DELETE":
+            operation = description["paths"][f"/api/v1{route.path}"]["delete"]
+            assert "409" in operation["responses"], route.path
+
+
 def test_limits_of_requests_are_in_the_schemas(description):
     request = description["components"]["schemas"]["CertificateRequest"]
     assert request["additionalProperties"] is False
@@ -118,7 +125,15 @@ def test_the_reference_page_names_every_route_and_who_may_call_it():
 
 
 @pytest.mark.parametrize(
-    "struct", [documents.CertificateRequest, documents.IssuedCertificate, documents.TokenRequest]
+    "struct",
+    [
+        documents.CertificateRequest,
+        documents.IssuedCertificate,
+        documents.TokenRequest,
+        documents.ExternalKeyRequest,
+        documents.UnpauseRequest,
+        documents.RenewalWindowsRequest,
+    ],
 )
 def test_the_reference_page_names_every_field(struct):
     text = PAGE.read_text(encoding="utf-8")

@@ -185,6 +185,8 @@ def _refusals(route: Route) -> list[int]:
         statuses.add(404)
     if route.query or route.body:
         statuses.add(422)
+    if route.method == "DELETE":
+        statuses.add(409)
     if route.body:
         statuses |= {404, 409, 415, 429}
     return sorted(statuses)
