@@ -1,7 +1,8 @@
-"""Do the certificates and the audit log tell the same story? Asked of either database.
+"""Is a database whole, and what in it has expired? Asked of either kind of database.
 
-A certificate and its record are one commit, so both streams run in nearly the same order and
-what waits for its other half stays small, however long they are.
+The certificates and the audit log have to tell the same story. A certificate and its record
+are one commit, so both streams run in nearly the same order and what waits for its other half
+stays small, however long they are.
 """
 
 from __future__ import annotations
@@ -10,12 +11,29 @@ from base64 import b64decode
 from typing import Final
 
 from mintmark.model.errors import Error
+from mintmark.model.time import DAY
 from mintmark.store import leaf as leaves
 from mintmark.store.interface import Store
 from mintmark.wire.certificate import serial_of
 
 _ROWS: Final = 1000
 _NAMED: Final = 20
+# What is wrong, with how many there are of it.
+QUESTIONS: Final = {
+    "{} valid ACME orders name a certificate that is not there": """
+        SELECT count(*) FROM acme_orders o WHERE certificate IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM certificates c WHERE c.serial = o.certificate)""",
+    "{} revocations do not agree with their certificate": """
+        SELECT count(*) FROM revocations r JOIN certificates c ON c.serial = r.serial
+        WHERE c.issuer != r.issuer OR c.id IS DISTINCT FROM r.certificate""",
+    "{} counts of active certificates do not agree with the certificates": """
+        SELECT count(*) FROM (SELECT service, not_after / 86400 AS day, count(*) FILTER (WHERE
+            NOT EXISTS (SELECT 1 FROM revocations WHERE certificate = c.id)
+            AND NOT EXISTS (SELECT 1 FROM certificates r WHERE r.replaces = c.serial)) AS active
+            FROM certificates c GROUP BY 1, 2) AS counted
+        LEFT JOIN holdings h USING (service, day)
+        WHERE counted.active != coalesce(h.active, 0)""",
+}
 
 
 class Match:
@@ -107,6 +125,17 @@ async def unrecorded(store: Store) -> list[str]:
         for id_, serial in match.differing
     ]
     return found[:_NAMED]
+
+
+def expired(now: int) -> tuple[tuple[str, int], ...]:
+    """Return which rows have expired, `{}` in place of a bound, and that bound."""
+    return (
+        ("tokens WHERE expires_at < {}", now),
+        ("idempotency WHERE expires_at < {}", now),
+        ("leases WHERE expires_at < {}", now),
+        ("rates WHERE arrival < {}", now * 1_000_000),
+        ("holdings WHERE day < {} AND active = 0", now // DAY - 1),
+    )
 
 
 def unreadable(serial: bytes, der: bytes) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from mintmark.model.act import Act, Token
+from mintmark.model.act import Act, IdempotencyKey, Token
 from mintmark.model.audit import Checkpoint
 from mintmark.model.certificate import Certificate, Reason, Revocation, StoredCertificate
 from mintmark.model.errors import Error, Kind
@@ -59,12 +59,18 @@ def metadata_text(certificate: Certificate) -> str | None:
     return _json(certificate.metadata).decode() if certificate.metadata else None
 
 
-def stored_certificate(row: tuple[Any, ...]) -> StoredCertificate:
-    """Return a certificate with its fate from one row.
+# Columns, and where they come from, of a certificate with its fate.
+STORED_CERTIFICATES: Final = """
+c.id, c.serial, i.issuer, c.service, c.profile, c.replaces, c.metadata, c.der,
+(SELECT serial FROM certificates WHERE replaces = c.serial ORDER BY id DESC LIMIT 1),
+r.revoked_at, r.reason, r.not_after
+FROM certificates c JOIN issuers i ON i.id = c.issuer
+LEFT JOIN revocations r ON r.certificate = c.id
+"""
 
-    Columns: id, serial, issuer, service, profile, replaces, metadata, der, replaced_by, and
-    revoked_at, reason, not_after of its revocation.
-    """
+
+def stored_certificate(row: tuple[Any, ...]) -> StoredCertificate:
+    """Return a certificate with its fate from one row of `STORED_CERTIFICATES`."""
     sequence, serial, issuer_id, service, profile, replaces, metadata, octets = row[:8]
     parsed = wire_certificate.parse(octets)
     certificate = Certificate(
@@ -126,6 +132,12 @@ def token(row: tuple[Any, ...]) -> Token:
     """Return a token from the columns of `token_row`."""
     identifiers = tuple(Identifier(IdentifierType(kind), value) for kind, value in _pairs(row[2]))
     return Token(row[0], row[1], identifiers, _texts(row[3]), row[4])
+
+
+def remembered_row(act: Act, idempotency: IdempotencyKey) -> tuple[Any, ...]:
+    """Return (key_sha256, request_sha256, serial, expires_at) of an act's idempotency key."""
+    serial = act.certificate.serial if act.certificate else b""
+    return idempotency.key_sha256, idempotency.request_sha256, serial, idempotency.expires_at
 
 
 def checkpoint_row(checkpoint: Checkpoint) -> tuple[Any, ...]:

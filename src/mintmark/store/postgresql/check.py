@@ -7,42 +7,22 @@ from typing import Any, Final
 
 from mintmark.model.errors import Error, Kind
 from mintmark.model.time import Clock
-from mintmark.store.consistency import unreadable
+from mintmark.store.consistency import QUESTIONS, expired, unreadable
 from mintmark.store.migrations import migrations, outstanding
 
 _MIGRATION_LOCK: Final = 0x6D6D_0001
 _ROWS: Final = 1000
-_QUESTIONS: Final = {
-    "{} valid ACME orders name a certificate that is not there": """
-        SELECT count(*) FROM acme_orders o WHERE certificate IS NOT NULL
-        AND NOT EXISTS (SELECT 1 FROM certificates c WHERE c.serial = o.certificate)""",
-    "{} revocations do not agree with their certificate": """
-        SELECT count(*) FROM revocations r JOIN certificates c ON c.serial = r.serial
-        WHERE c.issuer != r.issuer OR c.id IS DISTINCT FROM r.certificate""",
+_QUESTIONS: Final = QUESTIONS | {
     "{} CRLs have a number that is not above the one published before": """
         SELECT count(*) FROM (SELECT number, lag(number) OVER
         (PARTITION BY issuer ORDER BY place) AS before FROM crls) AS numbered
         WHERE number <= before""",
-    "{} counts of active certificates do not agree with the certificates": """
-        SELECT count(*) FROM (SELECT service, not_after / 86400 AS day, count(*) FILTER (WHERE
-            NOT EXISTS (SELECT 1 FROM revocations WHERE certificate = c.id)
-            AND NOT EXISTS (SELECT 1 FROM certificates r WHERE r.replaces = c.serial)) AS active
-            FROM certificates c GROUP BY 1, 2) AS counted
-        LEFT JOIN holdings h USING (service, day)
-        WHERE counted.active != coalesce(h.active, 0)""",
     "{} tables lack the trigger that refuses changes": """
         SELECT 5 - count(*) FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
         WHERE p.proname = 'refuse_change' AND t.tgenabled = 'O' AND t.tgrelid IN
             ('certificates'::regclass, 'revocations'::regclass, 'blocked_keys'::regclass,
              'audit'::regclass, 'checkpoints'::regclass)""",
 }
-_EXPIRED: Final = (
-    ("tokens", "expires_at < $1", 1),
-    ("idempotency", "expires_at < $1", 1),
-    ("leases", "expires_at < $1", 1),
-    ("rates", "arrival < $1", 1_000_000),
-    ("holdings", "day < $1::bigint / 86400 - 1 AND active = 0", 1),
-)
 
 
 async def version(connection: Any) -> int:
@@ -118,8 +98,8 @@ async def check(connection: Any) -> list[str]:
 async def tidy(connection: Any, now: int) -> int:
     """Delete what has expired; return how many rows."""
     deleted = 0
-    for table, condition, unit in _EXPIRED:
-        done = await connection.execute(f"DELETE FROM {table} WHERE {condition}", now * unit)  # noqa: S608 - ours
+    for rows, bound in expired(now):
+        done = await connection.execute(f"DELETE FROM {rows.format('$1')}", bound)  # noqa: S608 - ours
         deleted += int(done.rpartition(" ")[2])
     return deleted
 

@@ -18,7 +18,7 @@ from mintmark.model.errors import Error, Kind
 from mintmark.model.time import DAY
 from mintmark.store.conditions import Conditions, Held
 from mintmark.store.postgresql.acme import read_versions, write_changes
-from mintmark.store.rows import metadata_text, names, token_row
+from mintmark.store.rows import metadata_text, names, remembered_row, token_row
 from mintmark.wire.crl import entry
 
 _LOCK_SPACE: Final = 0x6D6D  # "mm": apart from other users of advisory locks
@@ -281,15 +281,8 @@ async def _write_rest(connection: Any, acts: Sequence[Act]) -> int:
     burned = [act.burns_token for act in acts if act.burns_token is not None]
     if burned:
         await connection.execute(_BURN, burned)
-    remembered: list[tuple[Any, ...]] = [
-        (
-            act.idempotency.key_sha256,
-            act.idempotency.request_sha256,
-            act.certificate.serial if act.certificate else b"",
-            act.idempotency.expires_at,
-        )
-        for act in acts
-        if act.idempotency is not None
+    remembered = [
+        remembered_row(act, act.idempotency) for act in acts if act.idempotency is not None
     ]
     if remembered:
         await connection.execute(_REMEMBER, *_columns(remembered))

@@ -12,16 +12,10 @@ from typing import Any, Final
 from mintmark.model.certificate import Status
 from mintmark.model.time import DAY
 from mintmark.store.interface import FOREVER, CertificateFilter
+from mintmark.store.rows import STORED_CERTIFICATES
 
-COLUMNS: Final = """
-c.id, c.serial, i.issuer, c.service, c.profile, c.replaces, c.metadata, c.der,
-(SELECT serial FROM certificates WHERE replaces = c.serial ORDER BY id DESC LIMIT 1),
-r.revoked_at, r.reason, r.not_after
-FROM certificates c JOIN issuers i ON i.id = c.issuer
-LEFT JOIN revocations r ON r.certificate = c.id
-"""
-_BY_IDS: Final = f"SELECT {COLUMNS} WHERE c.id = ANY($1) ORDER BY c.id DESC"
-BY_SERIAL: Final = f"SELECT {COLUMNS} WHERE c.serial = $1"
+_BY_IDS: Final = f"SELECT {STORED_CERTIFICATES} WHERE c.id = ANY($1) ORDER BY c.id DESC"
+BY_SERIAL: Final = f"SELECT {STORED_CERTIFICATES} WHERE c.serial = $1"
 
 _REVOKED: Final = "EXISTS (SELECT 1 FROM revocations r WHERE r.certificate = c.id)"
 _FATES: Final = {
@@ -90,7 +84,7 @@ WITH RECURSIVE found(profile) AS (
 async def page(
     connection: Any, matching: CertificateFilter, after: int | None, limit: int
 ) -> list[Any]:
-    """Return rows of `COLUMNS`, newest first, below sequence `after`."""
+    """Return rows of `STORED_CERTIFICATES`, newest first, below sequence `after`."""
     ids = await _ids(connection, matching, FOREVER if after is None else after, limit)
     return await connection.fetch(_BY_IDS, ids) if ids else []
 

@@ -28,7 +28,7 @@ _EXTERNAL_KEY: Final = TABLES[ExternalKey].select
 # ?1 provisioner or NULL, ?2 after, ?3 limit
 _ACCOUNTS: Final = f"""
 {_ACCOUNT} WHERE id > ?2 AND (?1 IS NULL OR provisioner = ?1) ORDER BY id LIMIT ?3
-"""  # noqa: S608 - ours
+"""
 # ?1 account, ?2 `after` or NULL, ?3 now, ?4 limit
 _ORDERS: Final = f"""
 {_ORDER} WHERE account = ?1 AND expires_at >= ?3 AND status != 'invalid'

@@ -7,35 +7,15 @@ from typing import Final
 
 import apsw
 
-from mintmark.store.consistency import unreadable
+from mintmark.store.consistency import QUESTIONS, expired, unreadable
 from mintmark.store.migrations import migrations
 from mintmark.store.sqlite.connection import version
 
-_QUESTIONS: Final = {
-    "{} valid ACME orders name a certificate that is not there": """
-        SELECT count(*) FROM acme_orders o WHERE certificate IS NOT NULL
-        AND NOT EXISTS (SELECT 1 FROM certificates c WHERE c.serial = o.certificate)""",
-    "{} revocations do not agree with their certificate": """
-        SELECT count(*) FROM revocations r JOIN certificates c ON c.serial = r.serial
-        WHERE c.issuer != r.issuer OR c.id IS NOT r.certificate""",
+_QUESTIONS: Final = QUESTIONS | {
     "{} CRLs have a number that is not above the one published before": """
         SELECT count(*) FROM (SELECT number, lag(number) OVER
         (PARTITION BY issuer ORDER BY rowid) AS before FROM crls) WHERE number <= before""",
-    "{} counts of active certificates do not agree with the certificates": """
-        SELECT count(*) FROM (SELECT service, not_after / 86400 AS day, sum(
-            NOT EXISTS (SELECT 1 FROM revocations WHERE certificate = c.id)
-            AND NOT EXISTS (SELECT 1 FROM certificates r WHERE r.replaces = c.serial)) AS active
-            FROM certificates c GROUP BY 1, 2) AS counted
-        LEFT JOIN holdings h USING (service, day)
-        WHERE counted.active != coalesce(h.active, 0)""",
 }
-_EXPIRED: Final = (
-    ("tokens", "expires_at < ?", 1),
-    ("idempotency", "expires_at < ?", 1),
-    ("leases", "expires_at < ?", 1),
-    ("rates", "arrival < ?", 1_000_000),
-    ("holdings", "day < ? / 86400 - 1 AND active = 0", 1),
-)
 
 
 def check(connection: apsw.Connection) -> list[str]:
@@ -64,8 +44,8 @@ def check(connection: apsw.Connection) -> list[str]:
 def tidy(connection: apsw.Connection, now: int) -> int:
     """Delete what has expired; return how many rows."""
     deleted = 0
-    for table, condition, unit in _EXPIRED:
-        connection.execute(f"DELETE FROM {table} WHERE {condition}", (now * unit,))  # noqa: S608 - ours
+    for rows, bound in expired(now):
+        connection.execute(f"DELETE FROM {rows.format('?')}", (bound,))  # noqa: S608 - ours
         deleted += connection.changes()
     return deleted
 

@@ -15,7 +15,7 @@ from mintmark.model.act import Act
 from mintmark.model.errors import Error, Kind
 from mintmark.model.time import DAY
 from mintmark.store.conditions import Conditions, Held
-from mintmark.store.rows import metadata_text, names, token_row
+from mintmark.store.rows import metadata_text, names, remembered_row, token_row
 from mintmark.store.sqlite.acme import read_versions, write_changes
 from mintmark.store.sqlite.connection import transaction
 from mintmark.wire.crl import entry
@@ -188,14 +188,7 @@ def _write_rest(connection: apsw.Connection, acts: Sequence[Act]) -> None:
     if burned:
         connection.executemany("DELETE FROM tokens WHERE sha256 = ?", burned)
     remembered = [
-        (
-            act.idempotency.key_sha256,
-            act.idempotency.request_sha256,
-            act.certificate.serial if act.certificate else b"",
-            act.idempotency.expires_at,
-        )
-        for act in acts
-        if act.idempotency is not None
+        remembered_row(act, act.idempotency) for act in acts if act.idempotency is not None
     ]
     if remembered:
         connection.executemany("INSERT INTO idempotency VALUES (?, ?, ?, ?)", remembered)

@@ -17,16 +17,10 @@ import apsw
 from mintmark.model.certificate import Status
 from mintmark.model.time import DAY
 from mintmark.store.interface import FOREVER, CertificateFilter
+from mintmark.store.rows import STORED_CERTIFICATES
 
-COLUMNS: Final = """
-c.id, c.serial, i.issuer, c.service, c.profile, c.replaces, c.metadata, c.der,
-(SELECT serial FROM certificates WHERE replaces = c.serial ORDER BY id DESC LIMIT 1),
-r.revoked_at, r.reason, r.not_after
-FROM certificates c JOIN issuers i ON i.id = c.issuer
-LEFT JOIN revocations r ON r.certificate = c.id
-"""
-_BY_ID: Final = f"SELECT {COLUMNS} WHERE c.id = ?"
-BY_SERIAL: Final = f"SELECT {COLUMNS} WHERE c.serial = ?"
+_BY_ID: Final = f"SELECT {STORED_CERTIFICATES} WHERE c.id = ?"
+BY_SERIAL: Final = f"SELECT {STORED_CERTIFICATES} WHERE c.serial = ?"
 
 _REVOKED: Final = "EXISTS (SELECT 1 FROM revocations r WHERE r.certificate = c.id)"
 _FATES: Final = {
@@ -77,7 +71,7 @@ _RARE: Final = 5000
 def page(
     connection: apsw.Connection, matching: CertificateFilter, after: int | None, limit: int
 ) -> list[tuple[Any, ...]]:
-    """Return rows of `COLUMNS`, newest first, below sequence `after`."""
+    """Return rows of `STORED_CERTIFICATES`, newest first, below sequence `after`."""
     below = FOREVER if after is None else after
     ids = islice(_ids(connection, matching, below), limit)
     return [connection.execute(_BY_ID, (id_,)).get for id_ in ids]
