@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Final
 
 from cryptography import x509
 
@@ -19,6 +20,8 @@ from mintmark.model.issuer import Issuer
 from mintmark.store.interface import StoredCRL
 
 log = logging.getLogger(__name__)
+
+MAX_NUMBER: Final = 2**63 - 1  # as databases have it; RFC 5280 §5.2.3 knows larger ones
 
 
 async def publish_if_due(authority: Authority, lifetime: int, *, changed: bool) -> bool:
@@ -77,6 +80,8 @@ async def adopt(authority: Authority, issuer: Issuer, der: bytes) -> bool:
         raise _not_adopted(issuer, f"it cannot be read as one with a number: {error}") from error
     if not is_signed or crl.issuer != certificate.subject:
         raise _not_adopted(issuer, "another issuer signed it")
+    if number > MAX_NUMBER:
+        raise _not_adopted(issuer, f"its number is above {MAX_NUMBER}, the largest that is stored")
     if crl.next_update_utc is None:
         raise _not_adopted(issuer, "it has no nextUpdate (RFC 5280 §5.1.2.5)")
     latest = await authority.store.latest_crl(issuer.id)

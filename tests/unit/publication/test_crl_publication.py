@@ -164,9 +164,10 @@ def test_an_older_crl_of_the_root_is_left_alone(world):
         lambda world: root_crl(world, signer=ec.generate_private_key(ec.SECP256R1())),
         lambda world: root_crl(world, subject=ANOTHER),
         lambda world: root_crl(world, number=None),
+        lambda world: root_crl(world, number=2**63),
         lambda world: b"junk",
     ],
-    ids=["another key", "another issuer", "no number", "junk"],
+    ids=["another key", "another issuer", "no number", "a number beyond databases", "junk"],
 )
 def test_what_is_no_crl_of_the_root_is_not_published(world, forged):
     with pytest.raises(Error) as refused:
