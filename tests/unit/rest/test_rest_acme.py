@@ -276,6 +276,12 @@ def test_no_window_is_moved_behind_two_thirds_of_a_life(world):
     assert window(world, certificate).start == latest + 10
 
 
+def test_over_all_eternity_is_no_defect(world):
+    world.certificate("eternal")
+
+    assert move(world, service_name="eternal", over="999999999999y")["moved"] == 1
+
+
 def test_over_nothing_asks_for_renewal_at_once(world):
     certificate = world.certificate("hasty")
     url = "https://wiki.example.internal/incident-7"
