@@ -65,8 +65,14 @@ _STATUS_KINDS = {
 }
 
 Document = TypeVar("Document")
+# Named here: inside the class, `list` is a call.
 Issuers = list[IssuerDocument]
 Roots = list[RootDocument]
+Summaries = list[CertificateSummary]
+AuditEntries = list[AuditEntry]
+ExternalKeys = list[ExternalKeyDocument]
+Accounts = list[AccountDocument]
+Pauses = list[PauseDocument]
 
 
 class APIClient:
@@ -138,9 +144,8 @@ class APIClient:
             expiring: ends within this time, as `30d`.
             limit: how many at most; None yields all.
         """
-        cursor: str | None = None
-        left = limit
-        while left is None or left > 0:
+
+        def page(cursor: Any, size: int) -> tuple[Summaries, Any]:
             query = _query(
                 service=service,
                 status=status,
@@ -148,14 +153,12 @@ class APIClient:
                 name=name,
                 expiring=expiring,
                 cursor=cursor,
-                limit=_page_size(left),
+                limit=size,
             )
-            page = self._call(CertificatePage, "GET", f"/certificates/{query}")
-            yield from page.certificates
-            cursor = page.next_cursor
-            if cursor is None:
-                return
-            left = None if left is None else left - len(page.certificates)
+            found = self._call(CertificatePage, "GET", f"/certificates/{query}")
+            return found.certificates, found.next_cursor
+
+        return _pages(page, limit)
 
     def revoke(self, certificate: str, reason: ReasonWord = "unspecified") -> RevocationDocument:
         """Revoke a certificate by id, serial in hex, or service id."""
@@ -190,16 +193,13 @@ class APIClient:
         self, *, service: str | None = None, action: str | None = None, limit: int | None = None
     ) -> Iterator[AuditEntry]:
         """Yield audit records, newest first, fetching pages as they are needed; admins only."""
-        cursor: int | None = None
-        left = limit
-        while left is None or left > 0:
-            query = _query(service=service, action=action, cursor=cursor, limit=_page_size(left))
-            page = self._call(AuditPage, "GET", f"/audit{query}")
-            yield from page.records
-            cursor = page.next_cursor
-            if cursor is None:
-                return
-            left = None if left is None else left - len(page.records)
+
+        def page(cursor: Any, size: int) -> tuple[AuditEntries, Any]:
+            query = _query(service=service, action=action, cursor=cursor, limit=size)
+            found = self._call(AuditPage, "GET", f"/audit{query}")
+            return found.records, found.next_cursor
+
+        return _pages(page, limit)
 
     # --- ACME ----------------------------------------------------------------------------------
 
@@ -212,7 +212,7 @@ class APIClient:
     ) -> Iterator[ExternalKeyDocument]:
         """Yield external account keys, by id, fetching pages as they are needed."""
 
-        def page(cursor: str | None, size: int) -> tuple[list[ExternalKeyDocument], str | None]:
+        def page(cursor: Any, size: int) -> tuple[ExternalKeys, Any]:
             query = _query(provisioner=provisioner, cursor=cursor, limit=size)
             found = self._call(ExternalKeyPage, "GET", f"/acme/external-keys{query}")
             return found.external_keys, found.next_cursor
@@ -229,7 +229,7 @@ class APIClient:
     ) -> Iterator[AccountDocument]:
         """Yield ACME accounts, by id, fetching pages as they are needed."""
 
-        def page(cursor: str | None, size: int) -> tuple[list[AccountDocument], str | None]:
+        def page(cursor: Any, size: int) -> tuple[Accounts, Any]:
             query = _query(provisioner=provisioner, cursor=cursor, limit=size)
             found = self._call(AccountPage, "GET", f"/acme/accounts{query}")
             return found.accounts, found.next_cursor
@@ -243,7 +243,7 @@ class APIClient:
     def paused(self, *, limit: int | None = None) -> Iterator[PauseDocument]:
         """Yield paused pairs of account and identifier, fetching pages as they are needed."""
 
-        def page(cursor: str | None, size: int) -> tuple[list[PauseDocument], str | None]:
+        def page(cursor: Any, size: int) -> tuple[Pauses, Any]:
             found = self._call(PausePage, "GET", f"/acme/paused{_query(cursor=cursor, limit=size)}")
             return found.paused, found.next_cursor
 
@@ -355,10 +355,10 @@ def _segment(text: str) -> str:
 
 
 def _pages(
-    fetch: Callable[[str | None, int], tuple[list[Document], str | None]], limit: int | None
+    fetch: Callable[[Any, int], tuple[list[Document], Any]], limit: int | None
 ) -> Iterator[Document]:
     """Yield what pages hold, up to a number; `fetch` gets a cursor and how many it may return."""
-    cursor: str | None = None
+    cursor = None
     left = limit
     while left is None or left > 0:
         page, cursor = fetch(cursor, _page_size(left))
