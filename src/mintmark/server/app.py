@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import uvloop
 
+from mintmark.authority.policy.limits import Refusals
 from mintmark.model.errors import Error
 from mintmark.model.time import Clock
 from mintmark.protocol.acme.background import Validations
@@ -203,6 +204,7 @@ def reload(opened: Opened, tls: ServerTLS) -> None:
         return
     opened.authority.policy = policy
     opened.authority.limits = compose.limits(settings)
+    opened.authority.refusals = Refusals()  # what was refused under other limits is asked anew
     log.info("the configuration was taken up (process %d)", os.getpid())
 
 

@@ -20,6 +20,7 @@ from mintmark.authority.issuance.hierarchy import (
     make_root,
 )
 from mintmark.model.access import Operation
+from mintmark.model.act import RateClaim
 from mintmark.model.errors import Error, Kind
 from mintmark.model.time import DAY
 from mintmark.server import app, ceremony, compose, listener, local, own
@@ -203,6 +204,22 @@ def test_reload_takes_up_the_whitelist(directory, clock):
 
             rule = one.authority.policy.whitelist.rule("new")
             assert rule.operations == frozenset({Operation.REQUEST})
+
+    asyncio.run(story())
+
+
+def test_reload_of_a_raised_limit_ends_refusals_under_the_old_one(directory, clock):
+    async def story():
+        async with opened(directory, clock) as one:
+            authority, claims = one.authority, (RateClaim("service:web", 1),)
+            told = Error(Kind.RATE_LIMITED, "no more for 'service:web'", retry_after=3600)
+            authority.refusals.remember(claims, told, clock.now)
+            with pytest.raises(Error):
+                authority.refusals.check(claims, clock.now + 1)
+
+            app.reload(one, ServerTLS(tls_settings(one)))
+
+            authority.refusals.check(claims, clock.now + 1)
 
     asyncio.run(story())
 
