@@ -69,7 +69,7 @@ def subject_key(spki_der: bytes) -> SubjectKey:
             Kind.BAD_PUBLIC_KEY, "public key is no valid key of its type", hint=_ACCEPTED
         ) from error
     if key_type is None:
-        key_type = _rsa_type(public_key.key_size)
+        key_type = _rsa_type(public_key)
     return SubjectKey(spki_der, hashlib.sha256(spki_der).digest(), key_type, public_key)
 
 
@@ -82,6 +82,7 @@ def certified_key(certificate_der: bytes) -> SubjectKey:
     return subject_key(certificate.spki_of(certificate_der))
 
 
+MAX_RSA_EXPONENT: Final = 2**256
 _RSA_TYPES: Final = {kind.rsa_bits: kind for kind in ALL_KEY_TYPES if kind.rsa_bits is not None}
 
 
@@ -91,12 +92,22 @@ def _is_rsa(spki_der: bytes) -> bool:
     return spki_der.startswith(_RSA, 2 + (spki_der[1] & 0x7F if long_form else 0))
 
 
-def _rsa_type(bits: int) -> KeyType:
-    """Return the type of an RSA key, told by the size of its modulus."""
+def _rsa_type(public_key: Any) -> KeyType:
+    """Return the type of an RSA key, told by the size of its modulus.
+
+    What signatures cost to verify grows with the exponent; NIST SP 800-56B §6.2 ends it at 2^256.
+    """
+    bits = public_key.key_size
     key_type = _RSA_TYPES.get(bits)
     if key_type is None:
         why = "is weak" if bits < 2048 else "is of a size that is not accepted"
         raise Error(Kind.BAD_PUBLIC_KEY, f"RSA key of {bits} bits {why}", hint=_ACCEPTED)
+    if public_key.public_numbers().e >= MAX_RSA_EXPONENT:
+        raise Error(
+            Kind.BAD_PUBLIC_KEY,
+            "RSA key has an exponent of more than 256 bits",
+            hint="make one with the exponent 65537, as all programs do",
+        )
     return key_type
 
 

@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from mintmark.model.errors import Error, Kind
 from mintmark.model.keys import KeyType
 from mintmark.model.request import SubjectKey
+from mintmark.wire.spki import MAX_RSA_EXPONENT
 
 MIN_RSA_BITS: Final = 2048
 MIN_EXPONENT: Final = 65537  # NIST SP 800-56B §6.2: 2^16 < e < 2^256
-MAX_EXPONENT: Final = 2**256
 FERMAT_ROUNDS: Final = 100
 
 # An uncompressed point (RFC 5480 §2.2); TLS 1.3 knows no other form (RFC 8446 §4.2.8.2).
@@ -66,8 +66,8 @@ def _rsa_weakness(modulus: int, exponent: int) -> str:
     """Return what is weak about an RSA key, or an empty text; renewals ask again and again."""
     if modulus.bit_length() < MIN_RSA_BITS:
         return f"an RSA modulus of {modulus.bit_length()} bits, {MIN_RSA_BITS} are needed"
-    if not MIN_EXPONENT <= exponent < MAX_EXPONENT or exponent % 2 == 0:
-        shown = exponent if exponent < MAX_EXPONENT else f"of {exponent.bit_length()} bits"
+    if not MIN_EXPONENT <= exponent < MAX_RSA_EXPONENT or exponent % 2 == 0:
+        shown = exponent if exponent < MAX_RSA_EXPONENT else f"of {exponent.bit_length()} bits"
         return f"the RSA exponent {shown} is not odd and at least {MIN_EXPONENT}"
     if gcd(modulus, _SMALL_PRIMES_PRODUCT) != 1:
         return "the RSA modulus has a small prime factor"
