@@ -90,7 +90,9 @@ def test_the_audit_log_filters_by_service_and_action(world):
         assert entry["record"]["action"] == "certificate.download"
 
 
-@pytest.mark.parametrize("query", ["?limit=0", "?cursor=x", "?cursor=-1", "?service=a%00", "?x=1"])
+@pytest.mark.parametrize(
+    "query", ["?limit=0", "?cursor=x", "?cursor=-1", "?cursor=null", "?service=a%00", "?x=1"]
+)
 def test_bad_audit_parameters_are_refused(world, query):
     world.ask("GET", f"/audit{query}", peer=local_peer()).problem(400, "malformed")
 

@@ -528,6 +528,7 @@ def test_the_list_has_no_pem(world):
         "?limit=x",
         "?limit=99999999999999999999999",
         "?status=hold",
+        "?status=null",
         "?expiring=30",
         "?expiring=-1d",
         "?cursor=1",

@@ -59,6 +59,7 @@ _REFUSALS = {
     404: "No such object, or none that the requester may see.",
     409: "The object's state excludes this.",
     413: "Too large.",
+    414: "The path with its query is too long.",
     415: "The body is not JSON.",
     422: "A value is refused, and the answer says which and why.",
     429: "Too many; `Retry-After` says when to come back.",
@@ -183,6 +184,8 @@ def _refusals(route: Route) -> list[int]:
     statuses = {400, 401, 403, 413, 503}
     if route.parameters or route.path.startswith("/crl"):
         statuses.add(404)
+    if route.parameters or route.query:
+        statuses.add(414)
     if route.query or route.body:
         statuses.add(422)
     if route.method == "DELETE":

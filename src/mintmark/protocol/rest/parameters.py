@@ -98,7 +98,7 @@ def decode_query(query: str, struct: type[Query] | None) -> Query | None:
             raise Error(Kind.MALFORMED, f"query parameter {name[:64]!r} is given twice")
         values[name] = value
     try:
-        return msgspec.convert(values, struct, strict=False)
+        decoded = msgspec.convert(values, struct, strict=False)
     except msgspec.ValidationError as error:
         known = ", ".join(field.name for field in msgspec.structs.fields(struct))
         raise Error(
@@ -106,6 +106,10 @@ def decode_query(query: str, struct: type[Query] | None) -> Query | None:
             f"query: {str(error)[:1].lower()}{str(error)[1:]}",
             hint=f"parameters here: {known}",
         ) from error
+    for name in values:
+        if getattr(decoded, name) is None:  # a filter must not vanish
+            raise Error(Kind.MALFORMED, f"query parameter {name!r} is 'null'", hint="leave it out")
+    return decoded
 
 
 def _pairs(query: str) -> list[tuple[str, str]]:
