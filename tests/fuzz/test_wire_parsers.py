@@ -156,7 +156,11 @@ def read_by_reference(data):
         san = []
     spki = parsed.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     names = [a.value for a in parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-    return spki, names, general_names.from_general_names(san)
+    return (
+        spki,
+        names,
+        identifiers.collect(general_names.from_general_name, [(name,) for name in san]),
+    )
 
 
 def assert_read_alike(data, parsed):

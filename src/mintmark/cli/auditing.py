@@ -28,7 +28,7 @@ def verify(place: Place) -> None:
     directory = Directory(place.directory)
     directory.require_ready()
     report = asyncio.run(_replay(directory))
-    if report.problems:
+    if not report.sound:
         problems = [_refusal(one) for one in report.problems[:SHOWN_PROBLEMS]]
         raise Error(problems[0].kind, problems[0].detail, subproblems=tuple(problems[1:]))
     if place.as_json:

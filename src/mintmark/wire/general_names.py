@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from collections.abc import Iterable
 from typing import Final
 
 from cryptography import x509
@@ -12,7 +11,7 @@ from cryptography import x509
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier, IdentifierType
 from mintmark.wire import der
-from mintmark.wire.identifiers import collect, parse, refuse
+from mintmark.wire.identifiers import parse, refuse
 
 # GeneralName's context tags (RFC 5280 §4.2.1.6).
 _RFC822_NAME: Final = 0x81
@@ -105,12 +104,3 @@ def from_general_name(name: x509.GeneralName) -> Identifier:
         case _:
             kind = type(name).__name__
             raise Error(Kind.REJECTED_IDENTIFIER, f"a name of kind '{kind}' is not accepted")
-
-
-def from_general_names(names: Iterable[x509.GeneralName]) -> tuple[Identifier, ...]:
-    """Return the identifiers of a subject alternative name, in order, without repetition.
-
-    Raises:
-        Error: REJECTED_IDENTIFIER as `collect`.
-    """
-    return collect(from_general_name, [(name,) for name in names])

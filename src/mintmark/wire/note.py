@@ -81,12 +81,6 @@ def key_id(name: str, public_key: Ed25519PublicKey) -> bytes:
     return sha256(octets).digest()[:_KEY_ID_OCTETS]
 
 
-def verifier_key(name: str, public_key: Ed25519PublicKey) -> str:
-    """Return the key as other tools take it: `name+id+base64`."""
-    encoded = b64encode(_ED25519 + public_key.public_bytes_raw()).decode()
-    return f"{name}+{key_id(name, public_key).hex()}+{encoded}"
-
-
 def sign(text: str, name: str, private_key: Ed25519PrivateKey) -> str:
     """Return the note: the text, an empty line, and one signature line.
 

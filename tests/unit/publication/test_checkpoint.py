@@ -7,7 +7,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mintmark.publication.checkpoint import CheckpointKey, sign_checkpoint, verify
-from mintmark.wire import merkle, note
+from mintmark.wire import note
+from tests import tree
 from tests.unit.store.acts import certificate, issuance, prepare, revoking
 from tests.unit.store.acts import note as remark
 from tests.unit.store.tampering import octets, sql
@@ -57,8 +58,8 @@ def test_a_checkpoint_is_a_signed_note_of_the_tree(ledger, log, run):
     latest = run(ledger.latest_checkpoint())
     head = note.parse(note.verify(latest.note, KEY.origin, KEY.private_key.public_key()))
     records = run(ledger.audit_records([(1, 1000)]))
-    hashes = [merkle.leaf_hash(record.leaf) for record in records]
-    assert head == note.TreeHead(KEY.origin, 11, merkle.tree_root(hashes))
+    hashes = [tree.leaf_hash(record.leaf) for record in records]
+    assert head == note.TreeHead(KEY.origin, 11, tree.root(hashes))
 
 
 def test_the_empty_log_has_no_checkpoint_and_is_sound(store, clock, run):
