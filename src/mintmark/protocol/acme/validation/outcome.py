@@ -12,7 +12,7 @@ class Validated:
     """Control was shown.
 
     Args:
-        evidence: where, for the audit log.
+        evidence: where and how it was shown, in words.
         valid_until: Unix seconds after which nothing may rest on it, where the record says so
             (draft-ietf-acme-dns-persist-02 §4.1): the authorization expires no later.
     """
