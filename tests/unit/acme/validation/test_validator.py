@@ -232,6 +232,9 @@ def test_many_at_once_are_answered(world, run):
         "ff02::1",
         "255.255.255.255",
         "240.0.0.1",
+        "fd00:ec2::254",
+        "fd20:ce::254",
+        "100.100.100.200",
         "nonsense",
     ],
 )

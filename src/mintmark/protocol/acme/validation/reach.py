@@ -20,6 +20,10 @@ from mintmark.protocol.acme.validation.settings import ValidationSettings
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+# Where clouds answer every machine with its secrets, beside the link-local 169.254.169.254.
+_METADATA: Final = frozenset(
+    map(ipaddress.ip_address, ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200"))
+)
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052 §2.1
 
 
@@ -147,6 +151,8 @@ def _never(address: Address) -> str | None:
         return "a multicast address"
     if address.is_link_local:
         return "a link-local address, which is never validated"
+    if address in _METADATA:
+        return "an address of cloud metadata, which is never validated"
     if address.version == 4 and address.is_reserved:
         return "a reserved address"
     return None
