@@ -29,8 +29,6 @@ MAX_CHAIN: Final = 10
 _HEADER: Final = struct.Struct("!6H")
 _RECORD: Final = struct.Struct("!HHIH")
 _IN: Final = 1
-_RESPONSE: Final = 0x8000
-_OPCODE: Final = 0x7800
 _TRUNCATED: Final = 0x0200
 _RECURSION_DESIRED: Final = 0x0100
 _MAX_NAME: Final = 255  # RFC 1035 §2.3.4
@@ -93,7 +91,7 @@ def answers(reply: bytes, asked: bytes) -> bool:
     return (
         len(reply) >= len(asked)
         and reply[:2] == asked[:2]
-        and reply[2] & 0xF8 == 0x80
+        and reply[2] & 0xF8 == 0x80  # a response, and to a standard query
         and reply[4:6] == b"\0\1"
         and reply[12 : len(asked)].lower() == asked[12:].lower()
     )
