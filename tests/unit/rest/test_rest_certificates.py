@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from mintmark.authority.signer.file import generate
+from mintmark.authority.workflow import record
 from mintmark.model.keys import KeyType
 from tests.unit.rest.world import csr, local_peer
 
@@ -370,6 +371,20 @@ def test_a_download_is_audited(world):
     record = world.ask("GET", "/audit?limit=1", peer=local_peer()).json["records"][0]["record"]
     assert record["action"] == "certificate.download"
     assert record["certificate"] == certificate.serial.hex()
+
+
+def test_downloads_of_a_service_are_limited_because_each_is_an_audit_record(world, monkeypatch):
+    monkeypatch.setattr(record, "READS_PER_HOUR", 2)
+    certificate, peer = world.certificate("reader"), world.peer("reader")
+    path = f"/certificates/{certificate.id}/download"
+    for _ in range(2):
+        assert world.ask("GET", path, peer=peer).status == 200
+
+    refused = world.ask("GET", path, peer=peer)
+
+    refused.problem(429, "rate-limited")
+    assert int(refused.headers["retry-after"]) > 0
+    assert world.ask("GET", path, peer=world.peer("admin-cli")).status == 200
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from mintmark.authority.workflow.authority import Authority
 from mintmark.model.access import Requester
-from mintmark.model.act import Act, AuditRecord
+from mintmark.model.act import Act, AuditRecord, RateClaim
+
+READS_PER_HOUR: Final = 10_000  # of one service
 
 
 async def record(
@@ -17,7 +19,14 @@ async def record(
     certificate: bytes | None = None,
     details: dict[str, Any] | None = None,
 ) -> None:
-    """Write one audit record; the read goes on only when it is durable (design rule 8)."""
+    """Write one audit record; the read goes on only when it is durable (design rule 8).
+
+    Records stay for ever, so that a service cannot have them written without end.
+
+    Raises:
+        Error: RATE_LIMITED, for anyone but an admin.
+    """
+    claim = RateClaim(f"reads:{requester.service}", READS_PER_HOUR)
     await authority.store.commit(
         Act(
             audit=AuditRecord(
@@ -27,6 +36,7 @@ async def record(
                 certificate,
                 requester.address,
                 details or {},
-            )
+            ),
+            rates=() if requester.is_admin else (claim,),
         )
     )
