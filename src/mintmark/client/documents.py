@@ -73,7 +73,7 @@ class KeyWish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Args:
         csr: without it the server makes the key.
         key_type: of the key the server makes; a CSR's key must be of it.
-        key_size: for RSA keys, document 3's way to say `rsa-2048`, `rsa-3072`, `rsa-4096`.
+        key_size: for RSA keys, another way to say `rsa-2048`, `rsa-3072`, `rsa-4096`.
         validity_days: this or `lifetime`, else the profile's default.
         lifetime: as `30d` or `12h`.
     """

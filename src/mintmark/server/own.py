@@ -19,23 +19,22 @@ from mintmark.authority.policy.whitelist import Whitelist
 from mintmark.authority.signer.file import plain_pkcs8
 from mintmark.authority.workflow.authority import Authority
 from mintmark.authority.workflow.issue import issue
-from mintmark.model.access import Credential, Operation, Requester, ServiceRule
+from mintmark.model.access import Credential, Requester
 from mintmark.model.certificate import Certificate
 from mintmark.model.identifiers import Identifier, IdentifierType
 from mintmark.model.profile import BUILT_IN
 from mintmark.model.request import IssuanceRequest
 from mintmark.model.time import DAY
-from mintmark.server.settings import Settings
+from mintmark.server.settings import ADMIN, Settings
 from mintmark.wire import identifiers, pem
 from mintmark.wire.spki import subject_key
 
-ADMIN_SERVICE = "admin-cli"  # document 3's name for it
 SERVER_SERVICE = "mintmark-server"
 ADMIN_LIFETIME = 365 * DAY
 
 LOCAL_ADMIN = Requester(
-    service=ADMIN_SERVICE,
-    rule=ServiceRule(ADMIN_SERVICE, frozenset({Operation.ADMIN}), certificates_per_hour=0),
+    service=ADMIN.service_id,
+    rule=ADMIN.rule(ADMIN.service_id),
     credential=Credential.LOCAL,
 )
 """Who can open the authority's directory and its keys: nobody could stop them anyway."""
@@ -69,8 +68,8 @@ async def admin_certificate(authority: Authority) -> OwnCertificate:
     """
     root_der = authority.issuing.issuer.root
     root = issuer_from_chain(root_der, (), root_der).id
-    names = (Identifier(IdentifierType.URI, f"spiffe://{root}/{ADMIN_SERVICE}"),)
-    return await _issue(authority, ADMIN_SERVICE, "client", names, ADMIN_LIFETIME)
+    names = (Identifier(IdentifierType.URI, f"spiffe://{root}/{ADMIN.service_id}"),)
+    return await _issue(authority, ADMIN.service_id, "client", names, ADMIN_LIFETIME)
 
 
 async def _issue(

@@ -1,1 +1,1 @@
-"""Our own API under /api/v1: document 3's resources, OpenAPI 3.1, RFC 9457 problems."""
+"""Our own API under /api/v1: resources, OpenAPI 3.1, RFC 9457 problems."""
