@@ -31,7 +31,7 @@ API = "/api/v1/certificates"
 
 
 def measure(bench: Bench) -> None:
-    """Measure every operation that document 3 promises a time for."""
+    """Measure every operation that is promised a time."""
     count = 100_000 if bench.quick else 1_000_000
     authority = stocked(bench, "million", count)
     asyncio.run(_sequence(authority))
