@@ -30,8 +30,8 @@ from mintmark.protocol.acme.background import Validations
 from mintmark.protocol.acme.server import ACMEServer
 from mintmark.protocol.acme.validation.outcome import Failed, Validated
 from mintmark.wire import jose
-from mintmark.wire.http import Peer, Request, Response
-from tests import pki
+from mintmark.wire.http import Peer, Request
+from tests import pki, replies
 
 HOST = "ca.example.internal:8443"
 PROVISIONERS = (ACMEProvisioner("acme"), ACMEProvisioner("other"))
@@ -130,19 +130,8 @@ class World:
         return hmac_key
 
 
-@dataclass(frozen=True)
-class Reply:
-    """A response, read."""
-
-    response: Response
-
-    @property
-    def status(self) -> int:
-        return self.response.status
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {name.lower(): value for name, value in self.response.headers}
+class Reply(replies.Reply):
+    """A response of the ACME server."""
 
     @property
     def links(self) -> dict[str, str]:
@@ -150,22 +139,10 @@ class Reply:
         found = [re.fullmatch(r'<([^>]*)>;rel="([a-z-]+)"', value) for value in values]
         return {one[2]: one[1] for one in found}
 
-    @property
-    def body(self) -> bytes:
-        return self.response.body
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.response.body)
-
     def problem(self, type: str, status: int | None = None) -> dict[str, Any]:  # noqa: A002
         """Assert that this is a problem of a type, and return it."""
-        assert self.response.content_type == "application/problem+json", self.body
-        problem = self.json
-        assert problem["type"] == f"urn:ietf:params:acme:error:{type}", problem
+        problem = self.problem_of_type(f"urn:ietf:params:acme:error:{type}")
         assert status is None or self.status == status, problem
-        assert problem["status"] == self.status
-        assert problem["detail"]
         return problem
 
 

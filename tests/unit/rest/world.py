@@ -36,9 +36,10 @@ from mintmark.model.provisioner import ACMEProvisioner
 from mintmark.model.request import IssuanceRequest
 from mintmark.protocol.rest.api import RestAPI
 from mintmark.store.sqlite import SQLiteStore
-from mintmark.wire.http import Peer, Request, Response
+from mintmark.wire.http import Peer, Request
 from mintmark.wire.identifiers import parse_any
 from mintmark.wire.spki import subject_key
+from tests import replies
 
 ALL = frozenset(Operation) - {Operation.ADMIN}
 ADMIN = ServiceRule("admin-cli", frozenset(Operation))
@@ -65,35 +66,13 @@ class Clock:
         return self.now
 
 
-@dataclass(frozen=True)
-class Reply:
-    """A response, read."""
-
-    response: Response
-
-    @property
-    def status(self) -> int:
-        return self.response.status
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {name.lower(): value for name, value in self.response.headers}
-
-    @property
-    def body(self) -> bytes:
-        return self.response.body
-
-    @property
-    def json(self) -> Any:
-        return json_module.loads(self.response.body)
+class Reply(replies.Reply):
+    """A response of the API."""
 
     def problem(self, status: int, kind: str) -> dict[str, Any]:
         """Assert that this is a problem of a kind, and return it."""
-        assert self.response.content_type == "application/problem+json", self.body
-        problem = self.json
-        assert (self.status, problem["type"]) == (status, f"urn:mintmark:error:{kind}"), problem
-        assert problem["status"] == status
-        assert problem["detail"]
+        problem = self.problem_of_type(f"urn:mintmark:error:{kind}")
+        assert self.status == status, problem
         return problem
 
 
