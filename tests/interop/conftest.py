@@ -7,7 +7,6 @@ command under a clock that is late (faketime): nothing of it is forged. Then it 
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,15 +14,14 @@ import pytest
 
 from tests.interop.authority import Authority, Files
 from tests.interop.programs import Account, account, program
+from tests.places import reachable
 
 
 @pytest.fixture(scope="session")
 def place() -> Iterator[Path]:
     """A directory that servers of other accounts can reach, with a short name for sockets."""
-    path = Path(tempfile.mkdtemp(prefix="mintmark-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
+    with reachable() as path:
+        yield path
 
 
 @pytest.fixture(scope="session")
