@@ -30,6 +30,23 @@ def test_a_token_enrols_its_service_with_its_names(world):
     assert answer.json["service_name"] == "newcomer"
 
 
+def test_a_record_says_how_the_requester_showed_who_it_is(world):
+    """A certificate is the usual way and is not said: whoever had a token may be somebody else."""
+    body = {"csr": csr("traced")}
+    token = world.token("traced", "traced")
+    assert world.ask("POST", "/certificates/request", token=token, json=body).status == 201
+    world.certificate("traced")
+
+    reply = world.ask("GET", "/audit?limit=100&action=certificate.request", peer=local_peer())
+
+    credentials = {
+        one["record"]["service"]: one["record"]["details"].get("credential")
+        for one in reply.json["records"]
+    }
+    assert credentials["traced"] == "token"
+    assert credentials["admin-cli"] == "local"
+
+
 def test_a_token_is_not_in_the_audit_log(world):
     token = world.token("secretive")
     records = world.ask("GET", "/audit?action=token.create", peer=local_peer())

@@ -15,7 +15,7 @@ from mintmark.authority.issuance.leaf import draft_leaf, issue_leaf
 from mintmark.authority.issuance.serial import new_serial
 from mintmark.authority.policy.approve import approve
 from mintmark.authority.workflow.authority import Authority
-from mintmark.model.access import Operation, Requester
+from mintmark.model.access import Credential, Operation, Requester
 from mintmark.model.acme import Change
 from mintmark.model.act import Act, AuditRecord, IdempotencyKey, Quota, RateClaim
 from mintmark.model.certificate import Certificate
@@ -125,6 +125,8 @@ def issuance_record(
     details = {"profile": certificate.profile}
     if certificate.service != requester.service:
         details["service"] = certificate.service
+    if requester.credential is not Credential.CERTIFICATE:
+        details["credential"] = requester.credential.value
     return AuditRecord(
         action=action,
         time=now,
