@@ -20,11 +20,10 @@ from tests.interop.programs import (
     free_port,
     listens,
     program,
-    run,
     running,
     until,
 )
-from tests.interop.tls import Visitor, served_serial
+from tests.interop.tls import Visitor, curl, served_serial
 
 pytestmark = pytest.mark.interop
 PAGE = "how-to/nginx.md"
@@ -50,12 +49,7 @@ class Nginx:
 
     def curl(self, *, ca: Path, client: Files | None = None, name: str = NAME) -> Result:
         """Ask for / under a name, with curl."""
-        shown = ("--cert", client.fullchain, "--key", client.key) if client else ()
-        return run(
-            program("curl"), "--silent", "--show-error", "--max-time", "10",
-            "--connect-to", f"::127.0.0.1:{self.port}", "--cacert", ca, *shown,
-            f"https://{name}/",
-        )  # fmt: skip
+        return curl(self.port, name, ca=ca, client=client)
 
 
 def reload(daemon: Daemon) -> None:

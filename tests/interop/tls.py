@@ -1,4 +1,4 @@
-"""A TLS client of our own: what is really served, whatever a reload command said."""
+"""TLS clients: what is really served, whatever a reload command said."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from cryptography import x509
 
 from tests.interop.authority import Files
+from tests.interop.programs import Result, program, run
 
 _SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"  # PostgreSQL's protocol, before TLS
 
@@ -34,6 +35,15 @@ def served_serial(
             der = connection.getpeercert(binary_form=True)
     assert der is not None
     return x509.load_der_x509_certificate(der).serial_number
+
+
+def curl(port: int, name: str, *, ca: Path, client: Files | None) -> Result:
+    """Ask the HTTPS server on a port of loopback for / under a name, with curl."""
+    shown = ("--cert", client.fullchain, "--key", client.key) if client else ()
+    return run(
+        program("curl"), "--silent", "--show-error", "--max-time", "10",
+        "--connect-to", f"::127.0.0.1:{port}", "--cacert", ca, *shown, f"https://{name}/",
+    )  # fmt: skip
 
 
 @dataclass
