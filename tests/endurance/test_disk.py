@@ -11,12 +11,14 @@ import resource
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
 import pytest
 
+from mintmark.store.sqlite.connection import LOOK_SECONDS
 from tests.endurance.journal import assert_kept
 from tests.endurance.servers import Server, grows, make, serving, storming, wait
 from tests.interop.programs import program, until
@@ -117,6 +119,7 @@ def test_read_only_database_is_refused_in_words_and_survived(place):
         replace_by_copy(database, mode=0o400)
 
         assert refused_issuance(server) == "the database cannot be used: it is read-only"
+        time.sleep(LOOK_SECONDS)  # from then on the copy is read, too
         assert_reads(server)
         database.chmod(0o600)
 

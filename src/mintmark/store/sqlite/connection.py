@@ -91,7 +91,8 @@ def connect(path: Path, *, create: bool = False) -> apsw.Connection:
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
         connection.set_busy_handler(_Patience())
-        connection.execute("PRAGMA journal_mode = WAL")
+        with contextlib.suppress(apsw.ReadOnlyError):  # what it holds can still be read
+            connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA recursive_triggers = ON")  # REPLACE, too, meets the triggers
@@ -189,12 +190,15 @@ class Handle:
     def use_for_writing(self) -> apsw.Connection:
         """Return the connection, sure that its file is still the one under that path.
 
-        A file that was moved away would take our commits with it.
+        A file that was moved away would take our commits with it. One that could only be read
+        when it was opened may be writable by now.
 
         Raises:
             apsw.Error: the file cannot be opened.
         """
         self._drop_moved()
+        if self._connection is not None and self._connection.readonly("main"):
+            self.drop()
         return self.use()
 
     def _drop_moved(self) -> None:
