@@ -40,6 +40,11 @@ _SESSION: Final = {
 _AWAY_CLASSES: Final = ("08", "53", "57", "58", "XX", "28", "3D")
 _AWAY_CODES: Final = frozenset({"25006", "55P03", "40P01", "40001", "25P03", "42501"})
 
+# A connection that ends in the middle of the driver's own step leaves the driver's state machine
+# in disorder, which it reports as an internal error.
+_LOST: Final = (asyncpg.InterfaceError, asyncpg.InternalClientError)
+_DRIVER: Final = (asyncpg.PostgresError, *_LOST)
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -74,7 +79,7 @@ class Address:
                 "the database URL cannot be used",
                 hint="write it as postgresql://user@host:5432/database",
             ) from error
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (OSError, TimeoutError, *_DRIVER) as error:
             raise unavailable("it cannot be reached") from error
 
 
@@ -98,7 +103,7 @@ def explain(error: Exception) -> Error:
         code = error.sqlstate or ""
         if code[:2] in _AWAY_CLASSES or code in _AWAY_CODES:
             return unavailable("the server refuses to work now")
-    elif isinstance(error, (OSError, asyncpg.InterfaceError)) and not isinstance(error, ValueError):
+    elif isinstance(error, (OSError, *_LOST)) and not isinstance(error, ValueError):
         return unavailable("the connection was lost")
     # The driver raises ValueError for what it cannot encode.
     return Error(Kind.INTERNAL, f"the database refused what was to be stored: {error}")
@@ -182,5 +187,5 @@ def _still_good(connection: Any, error: Exception) -> bool:
 
 
 async def _part(connection: Any) -> None:
-    with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    with contextlib.suppress(OSError, TimeoutError, *_DRIVER):
         await connection.close(timeout=1.0)
