@@ -58,11 +58,19 @@ def _postgresql(name: str) -> str | None:
 
 
 def free_port() -> int:
-    """Return a port of loopback on which nobody listens."""
-    for port in random.sample(_PORTS, 100):
+    """Return a port of loopback on which nobody listens, and that no other test is given.
+
+    A server binds it only later, and maybe again after it was killed. Until this process ends a
+    name in Linux's abstract namespace keeps the port from tests in other processes.
+    """
+    for port in random.sample(_PORTS, 500):
+        claim = socket.socket(socket.AF_UNIX)
         with socket.socket() as probe, contextlib.suppress(OSError):
+            claim.bind(f"\0mintmark-test-port-{port}")
             probe.bind(("127.0.0.1", port))
+            claim.detach()
             return port
+        claim.close()
     raise RuntimeError("no free port")
 
 
