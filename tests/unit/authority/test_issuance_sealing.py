@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,13 +25,18 @@ from tests import pki
 SOURCES = Path(mintmark.__file__).parent
 
 
+@cache
+def syntax():
+    """Return every syntax node of every source file, by module path."""
+    return {
+        path.relative_to(SOURCES).as_posix(): tuple(ast.walk(ast.parse(path.read_text())))
+        for path in SOURCES.rglob("*.py")
+    }
+
+
 def files_that(condition):
     """Return the source files with a syntax node that meets a condition, as module paths."""
-    return {
-        path.relative_to(SOURCES).as_posix()
-        for path in SOURCES.rglob("*.py")
-        if any(condition(node) for node in ast.walk(ast.parse(path.read_text())))
-    }
+    return {path for path, nodes in syntax().items() if any(map(condition, nodes))}
 
 
 def test_only_policy_holds_the_seal():
