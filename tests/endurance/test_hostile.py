@@ -243,7 +243,7 @@ def test_slow_clients_are_ended_and_hold_nobody_up(server):
         while time.monotonic() < end:
             started = time.monotonic()
             assert client.ask("GET", "/certificates/").status == 200
-            assert time.monotonic() - started < 1
+            assert time.monotonic() - started < 2
             for number, sock in enumerate(slow):
                 if number % 3:  # one octet more, again and again
                     with contextlib.suppress(OSError):

@@ -62,7 +62,8 @@ def test_what_the_description_allows_is_answered_as_it_says(server, who):
         Path(sys.executable).with_name("schemathesis"), "run",
         f"{server.authority.api}/openapi.json",
         "--tls-verify", server.authority.root, *shown, "--seed", str(SEED),
-        "--max-examples", "15" if shown else "5", "--phases", "examples,coverage,fuzzing", "--checks", CHECKS,
+        "--max-examples", "8" if shown else "4",
+        "--phases", "examples,coverage,fuzzing", "--checks", CHECKS,
         "--warnings", "off", "--no-color",
         cwd=server.authority.home, seconds=120, env=environment(),
     )  # fmt: skip
