@@ -20,6 +20,7 @@ from typing import Any
 import uvloop
 
 from bench.acme_client import Answer, Client, RefusedError
+from bench.load import tell
 from bench.requests import load
 
 HOST = "127.0.0.1"
@@ -187,18 +188,14 @@ async def _main(text: str) -> None:
     deadline = start + plan["seconds"]
     await asyncio.gather(*(run.work(client, 1 << 30, deadline) for client in clients))
     seconds = time.perf_counter() - start
-    times = sorted(run.times)
-    answer = {
-        "count": len(times),
-        "good": run.good,
-        "statuses": statuses,
-        "first_refusal": run.first_refusal,
-        "seconds": seconds,
-        "client_cpu_seconds": time.process_time() - cpu,
-        "p50": times[len(times) // 2] if times else 0.0,
-        "p99": times[len(times) * 99 // 100] if times else 0.0,
-    }
-    print(json.dumps(answer), flush=True)
+    tell(
+        run.times,
+        seconds=seconds,
+        client_cpu_seconds=time.process_time() - cpu,
+        good=run.good,
+        statuses=statuses,
+        first_refusal=run.first_refusal,
+    )
 
 
 if __name__ == "__main__":

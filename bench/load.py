@@ -209,14 +209,22 @@ async def _main(text: str) -> None:
     start, cpu = time.perf_counter(), time.process_time()
     await send(len(run.requests))
     seconds = time.perf_counter() - start
-    times = sorted(run.times)
+    tell(
+        run.times,
+        seconds=seconds,
+        client_cpu_seconds=time.process_time() - cpu,
+        good=sum(count for status, count in run.statuses.items() if status[:1] == b"2"),
+        statuses={status.decode(): count for status, count in run.statuses.items()},
+        first_refusal=run.first_refusal.decode(errors="replace"),
+    )
+
+
+def tell(times: list[float], **seen: Any) -> None:
+    """Write what was seen, and the median and the slowest but one of a hundred times."""
+    times = sorted(times)
     answer = {
+        **seen,
         "count": len(times),
-        "good": sum(count for status, count in run.statuses.items() if status[:1] == b"2"),
-        "statuses": {status.decode(): count for status, count in run.statuses.items()},
-        "first_refusal": run.first_refusal.decode(errors="replace"),
-        "seconds": seconds,
-        "client_cpu_seconds": time.process_time() - cpu,
         "p50": times[len(times) // 2] if times else 0.0,
         "p99": times[len(times) * 99 // 100] if times else 0.0,
     }
