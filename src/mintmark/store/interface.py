@@ -126,7 +126,8 @@ class Store(ACMEStore, Protocol):
         """Return what is wrong with the database, as sentences; empty when all is well.
 
         Looks at the database's own integrity check, the schema version, foreign keys, that
-        every certificate parses and has its audit record, and that CRL numbers rise.
+        every certificate parses and has its audit record, that revocations, counts of active
+        certificates and ACME orders agree with the certificates, and that CRL numbers rise.
         """
 
     async def commit(self, act: Act) -> None:
@@ -222,8 +223,8 @@ class Store(ACMEStore, Protocol):
     async def tidy(self, now: int) -> int:
         """Delete what has expired; return how many rows.
 
-        Tokens, idempotency keys, rate states and leases at once; what ACME remembers as
-        `mintmark.store.acme` says.
+        Tokens, idempotency keys, rate states, leases and counts of days gone by at once; what
+        ACME remembers as `mintmark.store.acme` says.
         """
 
     def all_audit(self) -> AsyncIterator[StoredAudit]:
