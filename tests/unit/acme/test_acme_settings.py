@@ -73,7 +73,9 @@ def test_validation_says_where_and_how_long():
         "acme: {validation: {resolvers: [dns.example]}}",
         "acme: {validation: {resolvers: ['10.0.0.1:0']}}",
         "acme: {validation: {resolvers: ['[::1]:x']}}",
+        "acme: {validation: {resolvers: ['fe80::53%eth0']}}",
         "acme: {validation: {source_addresses: [eth0]}}",
+        "acme: {validation: {source_addresses: [10.0.0.7, 10.0.0.8]}}",
         "acme: {validation: {http_port: 0}}",
         "acme: {validation: {timeout: 2h}}",
     ],
@@ -86,7 +88,8 @@ def test_what_cannot_work_is_refused(text):
 
 
 @pytest.mark.parametrize(
-    "resolver", ["10.0.0.53", "10.0.0.53:5353", "2001:db8::53", "[2001:db8::53]:5353"]
+    "resolver",
+    ["10.0.0.53", "10.0.0.53:5353", "2001:db8::53", "[2001:db8::53]", "[2001:db8::53]:5353"],
 )
 def test_resolvers_are_addresses_with_a_port_or_without(resolver):
     assert read(f"acme: {{validation: {{resolvers: ['{resolver}']}}}}")
