@@ -29,6 +29,7 @@ from tests.interop.authority import Authority, Files
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("hostile")]
 PASSPHRASE = "correct horse battery staple"
+PROMPT = 5.0  # seconds for an answer on a busy machine
 MEMORY_KB = 60_000  # what all attacks together may cost; the server starts with about this much
 SETTINGS = """
 whitelist:
@@ -164,7 +165,7 @@ def test_csr_that_is_malformed_or_weak_is_refused_at_once(client, make_csr):
     text = pem.encode("CERTIFICATE REQUEST", make_csr()).decode()
     started = time.monotonic()
     answer = client.ask("POST", "/certificates/request", {"csr": text})
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < PROMPT
     assert_refused(answer, 400, 413, 422)
 
 
@@ -204,7 +205,7 @@ BODIES = {
 def test_body_that_is_malformed_is_refused_at_once(client, body):
     started = time.monotonic()
     answer = client.ask("POST", "/certificates/request", body)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < PROMPT
     assert_refused(answer, 400, 403, 413, 422)
 
 
@@ -243,7 +244,7 @@ def test_slow_clients_are_ended_and_hold_nobody_up(server):
         while time.monotonic() < end:
             started = time.monotonic()
             assert client.ask("GET", "/certificates/").status == 200
-            assert time.monotonic() - started < 2
+            assert time.monotonic() - started < PROMPT
             for number, sock in enumerate(slow):
                 if number % 3:  # one octet more, again and again
                     with contextlib.suppress(OSError):

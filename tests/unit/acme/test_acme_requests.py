@@ -467,6 +467,8 @@ MEMBERS = st.sampled_from(
         "oldKey", "onlyReturnExisting", "type", "value", "protected", "payload", "signature",
     ]
 )  # fmt: skip
+# One world is enough for all examples, and a busy machine makes them slowly.
+UNHEEDED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
 @given(
@@ -474,7 +476,7 @@ MEMBERS = st.sampled_from(
     payload=st.dictionaries(MEMBERS, JSON | st.dictionaries(MEMBERS, JSON), max_size=5)
     | st.binary(max_size=40),
 )
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=UNHEEDED)
 def test_no_payload_is_more_than_a_refusal(client, path, payload):
     reply = client.post(client.kid if path == "account" else path, payload)
 
@@ -484,7 +486,7 @@ def test_no_payload_is_more_than_a_refusal(client, path, payload):
 
 
 @given(st.text(max_size=60))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=UNHEEDED)
 def test_no_path_is_more_than_a_refusal(client, path):
     request = replace(client.plain("directory"), path=f"/acme/{path}", query=path)
 
