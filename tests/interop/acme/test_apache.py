@@ -18,7 +18,7 @@ from tests.interop.acme.service import Service
 from tests.interop.programs import Account, Daemon, Result, program, running, until
 from tests.interop.tls import served_serial
 
-pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("apache")]
+pytestmark = pytest.mark.interop
 PAGE = "how-to/acme-apache.md"
 SITE = "/etc/apache2/sites-available/www.conf"
 NAME = "www.example.internal"

@@ -15,7 +15,7 @@ from tests.interop.acme.service import Service
 from tests.interop.programs import Account, Daemon, Result, environment, program, running, until
 from tests.interop.tls import served_serial
 
-pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("caddy")]
+pytestmark = pytest.mark.interop
 PAGE = "how-to/acme-caddy.md"
 NAME = "www.example.internal"
 # What a test needs beside the page: other ports, and no waiting for what is done each hour.

@@ -15,7 +15,7 @@ from tests.interop.acme.issued import Issued
 from tests.interop.acme.service import Service
 from tests.interop.programs import program
 
-pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("certbot")]
+pytestmark = pytest.mark.interop
 PAGE = "how-to/acme-certbot.md"
 REQUIREMENTS = Path(__file__).parents[3] / "requirements" / "acme-clients.txt"
 

@@ -11,7 +11,7 @@ from tests.interop.acme.issued import Issued
 from tests.interop.acme.service import Service
 from tests.interop.programs import program
 
-pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("dehydrated")]
+pytestmark = pytest.mark.interop
 PAGE = "how-to/acme-dehydrated.md"
 
 

@@ -10,7 +10,7 @@ from cryptography import x509
 from tests.interop.acme.service import Service
 from tests.interop.acme.swarm import swarm
 
-pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("lego")]
+pytestmark = pytest.mark.interop
 ORDERS = 200
 PARALLEL = 32
 ACCOUNTS = 8  # some orders under way are of one account, some are not

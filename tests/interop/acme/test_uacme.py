@@ -12,7 +12,7 @@ from tests.interop.acme.issued import Issued
 from tests.interop.acme.service import Service
 from tests.interop.programs import Daemon, Result, free_port, listens, program, run, running
 
-pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("uacme")]
+pytestmark = pytest.mark.interop
 PAGE = "how-to/acme-uacme.md"
 STORE = Path("/etc/ssl/certs/ca-certificates.crt")
 HOOK = Path("/usr/share/uacme/uacme.sh")
