@@ -82,12 +82,13 @@ async def _main(path: Path) -> None:
         if not await publish(authority, authority.issuing, latest, now, DAY):
             raise RuntimeError("another process published this number")
         seconds, used = time.perf_counter() - start, time.process_time() - cpu
+        peak = memory(os.getpid()).peak
         stored = await authority.store.latest_crl(issuer)
         assert stored is not None
         result = {
             "seconds": seconds,
             "cpu_seconds": used,
-            "peak": memory(os.getpid()).peak,
+            "peak": peak,
             "size": len(stored.der),
             "entries": stored.entries,
         }
