@@ -228,6 +228,22 @@ def test_validity_begins_a_little_in_the_past_and_lasts_the_default():
     assert approval.not_after - approval.not_before == SERVER.lifetime
 
 
+def test_a_life_shorter_than_the_backdating_is_not_over_when_it_begins():
+    late = replace(POLICY, backdate=3600)
+
+    approval = approve(
+        late,
+        web(),
+        request(lifetime=600),
+        operation=Operation.REQUEST,
+        issuer=ISSUER,
+        now=pki.NOW,
+    )
+
+    assert approval.not_before == pki.NOW - 300
+    assert approval.not_after == pki.NOW + 300
+
+
 @pytest.mark.parametrize("lifetime", [0, -1, 299, 398 * DAY + 1, 2**63])
 def test_a_lifetime_outside_the_profile_is_refused(lifetime):
     assert refusal(web(), request(lifetime=lifetime)).kind is Kind.BAD_LIFETIME

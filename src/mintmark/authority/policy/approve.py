@@ -314,8 +314,10 @@ def validity(
     Raises:
         Error: BAD_LIFETIME.
     """
-    start = max(int(now) - backdate, issuer.not_before) if not_before is None else not_before
     is_asked = lifetime is not None or not_after is not None
+    # Backdating takes half of a short life at the most: nothing is born expired.
+    backdate = min(backdate, (profile.lifetime if lifetime is None else lifetime) // 2)
+    start = max(int(now) - backdate, issuer.not_before) if not_before is None else not_before
     if not_after is not None:
         lifetime = not_after - start
     asked = profile.lifetime if lifetime is None else lifetime
