@@ -242,12 +242,11 @@ def test_two_servers_take_a_validation_over_once(world, client, clock, challenge
 
     async def both():
         await asyncio.gather(first.turn(), second.turn())
-        tasks = [*first._running.values(), *second._running.values()]
-        await asyncio.wait([one.task for one in tasks])
-        return len(tasks)
+        for one in [*first._running.values(), *second._running.values()]:
+            await asyncio.wait([one.task])
 
-    assert world.run(both()) == 1
-    assert len(world.validator.seen) == 2
+    world.run(both())
+    assert len(world.validator.seen) == 2, "the first attempt, and one of the two servers"
     assert client.post(order).json["status"] == "ready"
 
 
