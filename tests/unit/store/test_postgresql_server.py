@@ -157,7 +157,7 @@ def test_sessions_that_are_ended_are_replaced(ledger, url, run):
         await connection.close()
 
     async def settled(call):
-        """Call until it succeeds; each of two connections may fail: told so, then closed."""
+        """Call until it succeeds; each of two connections may fail, at most twice."""
         refused = []
         while True:
             try:

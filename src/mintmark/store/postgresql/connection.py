@@ -183,9 +183,6 @@ def _still_good(connection: Any, error: Exception) -> bool:
     """Whether a connection can be used after an error: it must be outside of a transaction."""
     if connection.is_closed() or connection.is_in_transaction():
         return False
-    # The server has ended the session; that the socket is closed may be seen only later.
-    if getattr(error, "severity_en", None) in {"FATAL", "PANIC"}:
-        return False
     return isinstance(error, (Error, asyncpg.PostgresError, ValueError))
 
 
