@@ -102,7 +102,8 @@ def test_retry_is_made_by_whichever_server_looks_first(world, other, clock):
 
     async def look():
         await world.validations.turn()
-        await asyncio.wait([one.task for one in world.validations._running.values()])
+        for one in list(world.validations._running.values()):
+            await asyncio.wait([one.task])
 
     world.run(look())  # the second server's: `validations` is that of the last one made
 
