@@ -23,7 +23,6 @@ BUSY_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 1.0
 _NAP_SECONDS: Final = 0.0001
 _CACHE_KIB: Final = 16_384
-_MAPPED_BYTES: Final = 1 << 28
 _RETRY_SECONDS: Final = 5
 
 _REASONS: Final = (
@@ -99,7 +98,6 @@ def connect(path: Path, *, create: bool = False) -> apsw.Connection:
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA temp_store = MEMORY")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        connection.execute(f"PRAGMA mmap_size = {_MAPPED_BYTES}")
     except BaseException:
         connection.close()
         raise
