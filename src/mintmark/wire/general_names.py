@@ -31,7 +31,7 @@ _TEXT_TAGS: Final = {
     IdentifierType.URI: _URI_NAME,
 }
 _TEXT_TYPES: Final = {tag: kind for kind, tag in _TEXT_TAGS.items()}
-_REMEMBERED: Final = 8192
+_REMEMBERED: Final = 2048
 
 
 def general_name(identifier: Identifier) -> bytes:

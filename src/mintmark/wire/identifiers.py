@@ -24,7 +24,7 @@ MAX_NAMES: Final = 100
 MAX_DNS_OCTETS: Final = 253  # RFC 1035 §2.3.4: 255 on the wire, with root and length octets
 MAX_EMAIL_OCTETS: Final = 254  # RFC 5321 §4.5.3.1.3, without the angle brackets
 MAX_URI_OCTETS: Final = 2048
-_REMEMBERED: Final = 8192
+_REMEMBERED: Final = 2048
 
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _LDH_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
