@@ -315,8 +315,8 @@ def validity(
         Error: BAD_LIFETIME.
     """
     is_asked = lifetime is not None or not_after is not None
-    # Backdating takes half of a short life at the most: nothing is born expired.
-    backdate = min(backdate, (profile.lifetime if lifetime is None else lifetime) // 2)
+    # Backdating takes three quarters of a short life at the most: nothing is born expired.
+    backdate = min(backdate, (profile.lifetime if lifetime is None else lifetime) * 3 // 4)
     start = max(int(now) - backdate, issuer.not_before) if not_before is None else not_before
     if not_after is not None:
         lifetime = not_after - start
