@@ -2,7 +2,8 @@
 
 Parse the CSR, verify its proof of possession, sign as many octets as a leaf has, make the
 result and an audit record durable. One process, one connection, no policy, names, lints, HTTP
-or TLS. Run as a process of its own: `python -m bench.floor CSRS DIRECTORY SECONDS GROUP`.
+or TLS. Run as a process of its own, one on each core: `python -m bench.floor CSRS DIRECTORY
+SECONDS GROUP`.
 """
 
 from __future__ import annotations
