@@ -113,7 +113,7 @@ def test_certbot_renews_when_renewal_information_says_so(host: Host, service: Se
     name = "ari.example.internal"
     host.type(f"certbot certonly --standalone -d {name}").succeeded()
     first = issued(host, name).serial
-    move = ("ca", "renew-now", "--name", name, "--over", "1s", "--reason", "a test")
+    move = ("ca", "renew-now", "--name", name, "--over", "0s", "--reason", "a test")
     assert "not due" in host.type(f"certbot renew --cert-name {name}").succeeded()
     service.authority.mintmark(*move).succeeded()
     # certbot asks at most as often as the answer's Retry-After says; this one forgets that.
