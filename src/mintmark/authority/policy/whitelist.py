@@ -1,7 +1,7 @@
 """The whitelist: what each service may do, deny by default.
 
-Document 3's `service_whitelist.yaml`: entries by exact service id come first, then patterns in
-the order in which they are written; a service that matches nothing may do nothing.
+Entries by exact service id come first, then patterns in the order in which they are written;
+a service that matches nothing may do nothing.
 """
 
 from __future__ import annotations
