@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from mintmark.model.identifiers import Identifier
+from mintmark.model.provisioner import Lifetimes
+from mintmark.model.ssh import SSHCertificateType
 
 
 class Operation(Enum):
@@ -33,6 +35,8 @@ class ServiceRule:
         max_certificates: how many active, not yet replaced certificates it may hold; None
             sets no limit.
         certificates_per_hour: its own rate limit; None takes the configured default, 0 none.
+        principals: globs of principals that its SSH user certificates may carry; host
+            principals are names.
     """
 
     pattern: str
@@ -41,6 +45,7 @@ class ServiceRule:
     profiles: tuple[str, ...] = ()
     max_certificates: int | None = None
     certificates_per_hour: int | None = None
+    principals: tuple[str, ...] = ()
 
 
 class Credential(Enum):
@@ -50,6 +55,49 @@ class Credential(Enum):
     TOKEN = "token"  # noqa: S105 - a kind of credential, not one
     LOCAL = "local"  # opened the authority's own directory
     ACME = "acme"  # an account key, and challenges met for every identifier
+    JWK = "jwk"  # a token signed by a provisioner's key
+    OIDC = "oidc"  # an ID token of an OpenID provider
+    X5C = "x5c"  # a token signed by a certificate's key
+    SSHPOP = "sshpop"  # a token signed by an SSH certificate's key
+
+
+@dataclass(frozen=True, slots=True)
+class Burn:
+    """A token used up by an act, remembered for as long as it could be used again.
+
+    Args:
+        sha256: of the token's reuse key: type, provisioner and jti, or the whole token.
+        expires_at: Unix seconds.
+    """
+
+    sha256: bytes
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class SSHGrant:
+    """What a credential vouches for in SSH certificates; policy looks at it once more.
+
+    Args:
+        types: user, host or both.
+        key_id: the only key id allowed; empty leaves it to the request (an admin's).
+        user_principals: of a user certificate: the default, and all that may be asked for.
+        host_principals: the same of a host certificate.
+        any_principals: whether the request may name others (an admin's, a provisioner key's
+            token without principals).
+        user: lifetimes of user certificates.
+        host: lifetimes of host certificates.
+        profiles: SSH profiles that may be asked for; the first of a type is its default.
+    """
+
+    types: frozenset[SSHCertificateType]
+    user: Lifetimes
+    host: Lifetimes
+    key_id: str = ""
+    user_principals: tuple[str, ...] = ()
+    host_principals: tuple[str, ...] = ()
+    any_principals: bool = False
+    profiles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +113,14 @@ class Requester:
         identifiers: names of that certificate or token: it may ask for these again.
         profiles: profiles a token is bound to; empty when not bound.
         address: where the request came from, for the audit log.
+        provisioner: name of the provisioner that vouches for it; empty without one.
+        burns: the token it presented, used up by the act; None without one.
+        common_names: texts that the credential vouches for as common name, beside the names.
+        lifetimes: bounds that its provisioner sets for X.509; None sets none.
+        expires_at: Unix seconds that nothing it asks for may outlive; None sets no end.
+        ssh: what its credential vouches for in SSH; None leaves it to the whitelist.
+        key_sha256: the only public key that may be certified (RFC 7800 `cnf`): SHA-256 of the
+            CSR or of the SSH key's blob; None for any.
     """
 
     service: str
@@ -75,6 +131,13 @@ class Requester:
     identifiers: tuple[Identifier, ...] = ()
     profiles: tuple[str, ...] = ()
     address: str = ""
+    provisioner: str = ""
+    burns: Burn | None = None
+    common_names: tuple[str, ...] = ()
+    lifetimes: Lifetimes | None = None
+    expires_at: int | None = None
+    ssh: SSHGrant | None = None
+    key_sha256: bytes | None = None
 
     def may(self, operation: Operation) -> bool:
         """Whether the whitelist allows the operation; ADMIN allows all."""

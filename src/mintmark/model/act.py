@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from mintmark.model.access import Burn
 from mintmark.model.acme import Change
 from mintmark.model.certificate import Certificate, Revocation
 from mintmark.model.identifiers import Identifier
+from mintmark.model.provisioner import StoredProvisioner
+from mintmark.model.ssh import SSHBan
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,7 @@ class Token:
         identifiers: names its certificate may carry beside those of the whitelist.
         profiles: profiles it is good for; empty allows those of the whitelist.
         expires_at: Unix seconds.
+        principals: of an SSH user certificate that it may ask for.
     """
 
     sha256: bytes
@@ -100,6 +104,7 @@ class Token:
     identifiers: tuple[Identifier, ...]
     profiles: tuple[str, ...]
     expires_at: int
+    principals: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +118,9 @@ class Act:
     Args:
         audit: the audit record; without it nothing happens (design rule 8) but changes to
             ACME's objects, whose steps towards a certificate need none.
-        certificate: a new certificate, or None; BAD_PUBLIC_KEY if its key is blocked.
+        certificate: a new certificate, X.509 or SSH, or None; BAD_PUBLIC_KEY if its key is
+            blocked.
+        companions: further new certificates of the same request, under the same conditions.
         revocations: new revocations; revoking a revoked serial fails with ALREADY_REVOKED.
         blocked_key: SHA-256 of an SPKI never to be certified again, or None.
         rates: claims on rate limits, all granted or the act fails with RATE_LIMITED.
@@ -121,6 +128,10 @@ class Act:
         token: a new one-time token.
         burns_token: SHA-256 of the token used up by this act; BAD_TOKEN if it is unknown,
             used or expired at `audit.time`.
+        burns: a signed token used up by this act; BAD_TOKEN if it was used before.
+        bans: key ids and keys for the KRL; CONFLICT if one is banned already.
+        provisioner: added, changed or removed; CONFLICT when its version does not follow the
+            stored one.
         idempotency: remembered with the certificate; CONFLICT if the key exists already.
         changes: ACME objects to be written; CONFLICT when a version does not follow the
             stored one, when another account has the key of an account, or when an external
@@ -132,12 +143,16 @@ class Act:
 
     audit: AuditRecord | None = None
     certificate: Certificate | None = None
+    companions: tuple[Certificate, ...] = ()
     revocations: tuple[Revocation, ...] = ()
     blocked_key: bytes | None = None
     rates: tuple[RateClaim, ...] = ()
     quota: Quota | None = None
     token: Token | None = None
     burns_token: bytes | None = None
+    burns: Burn | None = None
+    bans: tuple[SSHBan, ...] = ()
+    provisioner: StoredProvisioner | None = None
     idempotency: IdempotencyKey | None = None
     changes: tuple[Change, ...] = ()
 
@@ -148,6 +163,9 @@ class Act:
             or self.blocked_key is not None
             or self.token is not None
             or self.burns_token is not None
+            or self.burns is not None
+            or self.bans
+            or self.provisioner is not None
             or not self.changes
         ):
             raise ValueError("an act needs an audit record unless it only changes ACME's objects")

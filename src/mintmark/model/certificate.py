@@ -29,6 +29,14 @@ class Reason(Enum):
         return self.name.lower().replace("_", "-")
 
 
+class CertificateKind(Enum):
+    """What kind of certificate a row of the inventory is."""
+
+    X509 = "x509"
+    SSH_USER = "ssh-user"
+    SSH_HOST = "ssh-host"
+
+
 class Status(Enum):
     """What a certificate is worth now; derived, never stored."""
 

@@ -21,9 +21,15 @@ from typing import Final, Protocol
 
 from mintmark.model.act import Act, IdempotentAnswer, Token
 from mintmark.model.audit import Checkpoint, StoredAudit
-from mintmark.model.certificate import Revocation, Status, StoredCertificate
+from mintmark.model.certificate import (
+    CertificateKind,
+    Revocation,
+    Status,
+    StoredCertificate,
+)
 from mintmark.model.issuer import Issuer
 from mintmark.store.acme import ACMEStore
+from mintmark.store.ssh import ProvisionerStore, SSHStore
 
 FOREVER: Final = 1 << 62
 """Above every time and every sequence."""
@@ -37,9 +43,11 @@ class CertificateFilter:
         service: exact service id.
         profile: exact profile name.
         status: at `now`.
-        name: exact common name or subject alternative name, canonical.
+        name: exact common name or subject alternative name, canonical; of an SSH certificate
+            its key id or a principal.
         expires_before: Unix seconds; not_after <= this and >= `now`.
         now: Unix seconds, for `status` and `expires_before`.
+        kind: X.509, or SSH user or host certificates.
     """
 
     now: int
@@ -48,6 +56,7 @@ class CertificateFilter:
     status: Status | None = None
     name: str | None = None
     expires_before: int | None = None
+    kind: CertificateKind | None = None
 
     def expiry_bounds(self) -> tuple[int, int]:
         """Return the bounds of not_after that it asks for, both inclusive."""
@@ -105,7 +114,7 @@ class Statistics:
     rows: int = 0
 
 
-class Store(ACMEStore, Protocol):
+class Store(ACMEStore, SSHStore, ProvisionerStore, Protocol):
     """What the CA remembers."""
 
     async def open(self) -> None:

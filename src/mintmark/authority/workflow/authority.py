@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mintmark.authority.issuance.issuing import IssuingKey
+from mintmark.authority.issuance.ssh_keys import SSHKeys
 from mintmark.authority.policy.approve import Policy
 from mintmark.authority.policy.limits import Limits, Refusals
+from mintmark.authority.workflow.providers import NoProviders, Providers
 from mintmark.model.issuer import Issuer
 from mintmark.model.time import Clock
 from mintmark.store.interface import Store
@@ -28,6 +30,9 @@ class Authority:
         refusals: rate limits known to be exhausted, so that a flood is refused unsigned.
         secret: what all servers of this authority share and nobody else knows; keys are
             derived from it (`workflow.secrets`) and it is used for nothing else.
+        names: DNS names and addresses by which clients reach it: the audiences of tokens.
+        ssh: its SSH CA keys; replaced as a whole when they are rolled over.
+        providers: what tells the keys of OpenID providers.
     """
 
     store: Store
@@ -39,3 +44,6 @@ class Authority:
     entropy: Callable[[int], bytes]
     refusals: Refusals = field(default_factory=Refusals)
     secret: bytes = field(default=b"", repr=False)
+    names: tuple[str, ...] = ()
+    ssh: SSHKeys = field(default_factory=SSHKeys)
+    providers: Providers = field(default_factory=NoProviders)
