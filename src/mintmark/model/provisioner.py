@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from mintmark.model.identifiers import IdentifierType
 from mintmark.model.profile import PEER, SERVER
@@ -32,6 +33,8 @@ class Claims:
         ssh: whether it issues SSH certificates at all.
         renewal: whether its certificates may be renewed by possession.
         renewal_after_expiry: whether even when they have expired.
+        ssh_user_renewal: whether SSH user certificates are renewed by possession too, which is
+            for service accounts: a person signs in again, so that who left is locked out.
     """
 
     tls: Lifetimes = Lifetimes(5 * MINUTE, DAY, DAY)
@@ -40,6 +43,7 @@ class Claims:
     ssh: bool = True
     renewal: bool = True
     renewal_after_expiry: bool = False
+    ssh_user_renewal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +204,19 @@ class OIDCProvisioner:
     ca_certificates: str = ""
     claims: Claims = Claims()
     rules: Rules = Rules()
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderKeys:
+    """A provider's word on its tokens.
+
+    Args:
+        issuer: what `iss` has to be (OpenID Connect Discovery 1.0 §3).
+        keys: its JWK set, as decoded JSON objects (RFC 7517 §5).
+    """
+
+    issuer: str
+    keys: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from mintmark.model.errors import Error, Kind
-from mintmark.model.provisioner import OIDCProvisioner
-
-
-@dataclass(frozen=True, slots=True)
-class ProviderKeys:
-    """A provider's word on its tokens.
-
-    Args:
-        issuer: what `iss` has to be (OpenID Connect Discovery 1.0 §3).
-        keys: its JWK set, as decoded JSON objects (RFC 7517 §5).
-    """
-
-    issuer: str
-    keys: tuple[dict[str, Any], ...]
+from mintmark.model.provisioner import OIDCProvisioner, ProviderKeys
 
 
 class Providers(Protocol):
