@@ -28,8 +28,9 @@ class Load:
         fresh: whether every request has a connection of its own.
         warm: requests sent before anything is measured.
         pause: seconds that a client takes between an answer and its next request.
-        certificate: path for mutual TLS; empty for plain HTTP.
+        certificate: path for mutual TLS; empty for none.
         key: its key.
+        tls: whether to speak TLS without a certificate.
     """
 
     port: int
@@ -41,6 +42,7 @@ class Load:
     pause: float = 0.0
     certificate: str = ""
     key: str = ""
+    tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ import uvloop
 from bench.requests import load
 
 _END = b"\r\n\r\n"
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
+_CHUNKED = -1
 
 
 class Run:
@@ -110,8 +112,9 @@ class Client(asyncio.Protocol):
             if end < 0:
                 self.answer = answer
                 return
-            self.size = end + 4 + _content_length(answer[:end])
-        if len(answer) < self.size:
+            length = _content_length(answer[:end])
+            self.size = _CHUNKED if length is None else end + 4 + length
+        if not self._is_whole(answer):
             self.answer = answer
             return
         self.run.saw(time.perf_counter() - self.sent, answer)
@@ -123,6 +126,11 @@ class Client(asyncio.Protocol):
         else:
             self.go()
 
+    def _is_whole(self, answer: bytes) -> bool:
+        if self.size == _CHUNKED:
+            return answer.endswith(_LAST_CHUNK)
+        return len(answer) >= self.size
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Say so to who waits."""
         del exc
@@ -131,11 +139,12 @@ class Client(asyncio.Protocol):
                 future.set_result(None)
 
 
-def _content_length(head: bytes) -> int:
+def _content_length(head: bytes) -> int | None:
+    """Return how long the body is, None when it comes in chunks (RFC 9112 §7.1)."""
     lower = head.lower()
     at = lower.find(b"content-length:")
     if at < 0:
-        return 0
+        return None if b"transfer-encoding: chunked" in lower else 0
     end = lower.find(b"\r", at)
     return int(lower[at + 15 : end if end > 0 else len(lower)])
 
@@ -144,8 +153,8 @@ class Plan:
     """What to do, from JSON.
 
     Args:
-        text: keys host, port, requests (a path), concurrency, fresh, warm, seconds, pause, and
-            certificate, key for TLS.
+        text: keys host, port, requests (a path), concurrency, fresh, warm, seconds, pause, tls,
+            and certificate, key for mutual TLS.
     """
 
     def __init__(self, text: str) -> None:
@@ -156,10 +165,11 @@ class Plan:
         self.warm: int = plan["warm"]
         self.run = Run(load(Path(plan["requests"])), plan["seconds"], plan["pause"])
         self.tls: ssl.SSLContext | None = None
-        if plan["key"]:
+        if plan["tls"] or plan["key"]:
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             self.tls.check_hostname = False
             self.tls.verify_mode = ssl.CERT_NONE
+        if self.tls and plan["key"]:
             self.tls.load_cert_chain(plan["certificate"], plan["key"])
 
     async def connect(self) -> Client:

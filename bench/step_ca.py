@@ -1,0 +1,163 @@
+"""A peer for the step protocol: step-ca, given by its path, on a throw-away configuration."""
+
+from __future__ import annotations
+
+import json
+import signal
+import ssl
+import subprocess
+import time
+import urllib.request
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from cryptography.x509.oid import NameOID
+
+from bench.authority import START_SECONDS, Running, environment, free_port
+from bench.step_tokens import PROVISIONER, ProvisionerKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextmanager
+def serving(binary: Path, path: Path, key: ProvisionerKey) -> Iterator[Running]:
+    """Serve with step-ca: the same key types, the same provisioner, its own default database.
+
+    Its database (Badger, synchronous writes) waits for the disk at every certificate.
+
+    Args:
+        binary: the program.
+        path: a directory to be made.
+        key: of the provisioner whose tokens it takes.
+    """
+    port = free_port()
+    configuration = _configure(path, port, key)
+    log = path / "log"
+    with log.open("ab") as output:
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            [str(binary), str(configuration)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**environment(), "STEPPATH": str(path)},
+        )
+        try:
+            _wait(process, port, log)
+            yield Running(process.pid, port, 0, time.perf_counter() - start)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _configure(path: Path, port: int, key: ProvisionerKey) -> Path:
+    path.mkdir(parents=True)
+    (path / "db").mkdir()
+    root_key, intermediate_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    root = _certificate("Bench Root", root_key, None, root_key, 1)
+    intermediate = _certificate("Bench Intermediate", intermediate_key, root, root_key, 0)
+    for name, certificate in (("root.crt", root), ("intermediate.crt", intermediate)):
+        (path / name).write_bytes(certificate.public_bytes(Encoding.PEM))
+    host_key, user_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    for name, private_key in (
+        ("intermediate.key", intermediate_key),
+        ("ssh_host.key", host_key),
+        ("ssh_user.key", user_key),
+    ):
+        (path / name).write_bytes(
+            private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        )
+        (path / name).chmod(0o600)
+    document = {
+        "root": str(path / "root.crt"),
+        "crt": str(path / "intermediate.crt"),
+        "key": str(path / "intermediate.key"),
+        "address": f"127.0.0.1:{port}",
+        "dnsNames": ["localhost", "127.0.0.1"],
+        "ssh": {"hostKey": str(path / "ssh_host.key"), "userKey": str(path / "ssh_user.key")},
+        "db": {"type": "badgerv2", "dataSource": str(path / "db")},
+        "authority": {
+            "provisioners": [
+                {
+                    "type": "JWK",
+                    "name": PROVISIONER,
+                    "key": key.jwk,
+                    "claims": {"enableSSHCA": True},
+                }
+            ]
+        },
+    }
+    configuration = path / "ca.json"
+    configuration.write_text(json.dumps(document))
+    return configuration
+
+
+def _certificate(
+    name: str,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: x509.Certificate | None,
+    signer: ec.EllipticCurvePrivateKey,
+    path_length: int,
+) -> x509.Certificate:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    usage = x509.KeyUsage(
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=True,
+        crl_sign=True,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject if issuer is None else issuer.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=30))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
+        )
+        .sign(signer, hashes.SHA256())
+    )
+
+
+def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Wait for the first answer; whose certificate it is does not matter here."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+    )
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with opener.open(f"https://127.0.0.1:{port}/health", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.02)
+    raise RuntimeError(f"step-ca does not answer:\n{log.read_text()[-2000:]}")
