@@ -45,6 +45,18 @@ from mintmark.client.documents import (
     UnpauseRequest,
     Version,
 )
+from mintmark.client.ssh_documents import (
+    SignInProvider,
+    SignInProviders,
+    SSHAuthorities,
+    SSHAuthorityDocument,
+    SSHBanDocument,
+    SSHBanRequest,
+    SSHCertificateDocument,
+    SSHCertificatePage,
+    SSHCertificateRequest,
+    SSHRenewal,
+)
 from mintmark.client.transport import Answer, Transport
 from mintmark.model.errors import Error, Kind
 
@@ -73,6 +85,9 @@ AuditEntries = list[AuditEntry]
 ExternalKeys = list[ExternalKeyDocument]
 Accounts = list[AccountDocument]
 Pauses = list[PauseDocument]
+SSHAuthorityKeys = list[SSHAuthorityDocument]
+SSHCertificates = list[SSHCertificateDocument]
+Providers = list[SignInProvider]
 
 
 class APIClient:
@@ -80,7 +95,7 @@ class APIClient:
 
     Args:
         transport: the way to it.
-        token: a one-time token, for `request_certificate` without a client certificate.
+        token: a one-time token or a provisioner's, for requests without a client certificate.
     """
 
     def __init__(self, transport: Transport, *, token: str | None = None) -> None:
@@ -263,6 +278,95 @@ class APIClient:
                 return moved
             wish = msgspec.structs.replace(wish, cursor=answer.next_cursor)
 
+    # --- SSH -----------------------------------------------------------------------------------
+
+    def request_ssh_certificate(
+        self, wish: SSHCertificateRequest, *, idempotency_key: str | None = None
+    ) -> SSHCertificateDocument:
+        """Ask for an SSH certificate.
+
+        Args:
+            wish: what is asked for.
+            idempotency_key: the same key and wish again return the same certificate.
+        """
+        return self._ask(SSHCertificateDocument, "POST", "/ssh/certificates", wish, idempotency_key)
+
+    def renew_ssh(
+        self, certificate: str, wish: SSHRenewal, *, idempotency_key: str | None = None
+    ) -> SSHCertificateDocument:
+        """Ask for the successor of an SSH certificate, of the same key or a new one."""
+        path = f"{_ssh_path(certificate)}/renew"
+        return self._ask(SSHCertificateDocument, "POST", path, wish, idempotency_key)
+
+    def ssh_certificate(self, certificate: str) -> SSHCertificateDocument:
+        """Return one SSH certificate by id."""
+        return self._call(SSHCertificateDocument, "GET", _ssh_path(certificate))
+
+    def ssh_certificates(
+        self,
+        *,
+        service: str | None = None,
+        type_: str | None = None,
+        principal: str | None = None,
+        key_id: str | None = None,
+        status: str | None = None,
+        expiring: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[SSHCertificateDocument]:
+        """Yield SSH certificates, newest first, fetching pages as they are needed.
+
+        Args:
+            service: exact service id.
+            type_: user or host.
+            principal: one of its principals.
+            key_id: exact key id.
+            status: active, expired or revoked.
+            expiring: ends within this time, as `8h`.
+            limit: how many at most; None yields all.
+        """
+
+        def page(cursor: Any, size: int) -> tuple[SSHCertificates, Any]:
+            query = _query(
+                service=service,
+                type=type_,
+                principal=principal,
+                key_id=key_id,
+                status=status,
+                expiring=expiring,
+                cursor=cursor,
+                limit=size,
+            )
+            found = self._call(SSHCertificatePage, "GET", f"/ssh/certificates{query}")
+            return found.certificates, found.next_cursor
+
+        return _pages(page, limit)
+
+    def revoke_ssh(
+        self, certificate: str, reason: ReasonWord = "unspecified"
+    ) -> RevocationDocument:
+        """Revoke an SSH certificate by id."""
+        path = f"{_ssh_path(certificate)}/revoke"
+        return self._ask(RevocationDocument, "DELETE", path, RevocationRequest(reason=reason))
+
+    def ban_ssh(self, wish: SSHBanRequest) -> SSHBanDocument:
+        """Put a key id or a key on the KRL, for good; admins only."""
+        return self._call(SSHBanDocument, "POST", "/ssh/bans", wish)
+
+    def ssh_authorities(self) -> SSHAuthorityKeys:
+        """Return the SSH CA keys to trust now, active ones first."""
+        return self._call(SSHAuthorities, "GET", "/ssh/authorities").authorities
+
+    def krl(self) -> bytes:
+        """Return the newest KRL (PROTOCOL.krl)."""
+        answer = self._transport.request("GET", "/ssh/krl")
+        if answer.status != 200:
+            raise refusal(answer)
+        return answer.body
+
+    def sign_in_providers(self) -> Providers:
+        """Return the OpenID providers that people sign in at."""
+        return self._call(SignInProviders, "GET", "/sign-in").providers
+
     # --- the server ----------------------------------------------------------------------------
 
     def health(self) -> Health:
@@ -276,10 +380,21 @@ class APIClient:
     # --- underneath ----------------------------------------------------------------------------
 
     def _issue(self, path: str, wish: object, idempotency_key: str | None) -> IssuedCertificate:
+        return self._ask(IssuedCertificate, "POST", path, wish, idempotency_key)
+
+    def _ask(
+        self,
+        document: type[Document],
+        method: str,
+        path: str,
+        wish: object,
+        idempotency_key: str | None = None,
+    ) -> Document:
+        """Send what a token may be presented for."""
         headers = {} if idempotency_key is None else {"idempotency-key": idempotency_key}
         if self._token is not None:
             headers["authorization"] = f"Bearer {self._token}"
-        return _decode(IssuedCertificate, self._send("POST", path, wish, headers))
+        return _decode(document, self._send(method, path, wish, headers))
 
     def _call(
         self, document: type[Document], method: str, path: str, json: object = None
@@ -345,6 +460,10 @@ def _path(certificate: str) -> str:
             hint="give a certificate id, a serial in hex, or a service id",
         )
     return f"/certificates/{quote(certificate, safe='')}"
+
+
+def _ssh_path(certificate: str) -> str:
+    return f"/ssh/certificates/{_segment(certificate)}"
 
 
 def _segment(text: str) -> str:
