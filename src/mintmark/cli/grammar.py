@@ -5,72 +5,41 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
-from mintmark.cli.options import HELP, Command
-from mintmark.model.certificate import Reason, Status
-from mintmark.model.errors import Error
-from mintmark.model.keys import KeyType
-from mintmark.model.time import parse_duration
+from mintmark.cli.options import Command
+from mintmark.cli.parameters import (
+    DIRECTORY,
+    DURATION,
+    FILE,
+    KEY_TYPE,
+    argument,
+    group,
+    limit,
+    option,
+    reason,
+)
+from mintmark.model.certificate import Status
 
-_FILE: Final = click.Path(dir_okay=False, path_type=Path)
-_DIRECTORY: Final = click.Path(file_okay=False, path_type=Path)
-_KEY_TYPE: Final = click.Choice([key_type.value for key_type in KeyType])
 _PORT: Final = click.IntRange(1, 65535)
 _FORMATS: Final = ("pem", "der", "chain", "fullchain", "pkcs12", "pkcs7")
 
 
-class _Duration(click.ParamType[str]):
-    """A duration, refused before anything is asked for; the text is passed on."""
-
-    name = "duration"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            parse_duration(value)
-        except Error as error:
-            self.fail(f"{error.detail}; {error.hint}", param, ctx)
-        return value
-
-
-_DURATION: Final = _Duration()
-
-
-def _option(*names: str, **more: Any) -> click.Parameter:
-    return click.Option(names, **more)
-
-
-def _argument(name: str, **more: Any) -> click.Parameter:
-    return click.Argument([name], **more)
-
-
-def _limit() -> click.Parameter:
-    return _option(
-        "--limit",
-        type=click.IntRange(1),
-        metavar="N",
-        default=100,
-        show_default=True,
-        help="How many at most.",
-    )
-
-
 def _listing() -> list[click.Parameter]:
     """Options of a list of what ACME provisioners have."""
-    return [_option("--provisioner", metavar="NAME", help="Of this one."), _limit()]
+    return [option("--provisioner", metavar="NAME", help="Of this one."), limit()]
 
 
 def _new_certificate() -> list[click.Parameter]:
     """Options that shape a certificate asked for."""
     return [
-        _option("--service", help="Whose certificate it is.  [default: the first NAME]"),
-        _option("--profile", help="Its shape: server, client, peer, or one of yours."),
-        _option("--san", "sans", multiple=True, metavar="NAME", help="Another name it carries."),
-        _option("--lifetime", type=_DURATION, help="How long it is valid, as 90d."),
-        _option(
+        option("--service", help="Whose certificate it is.  [default: the first NAME]"),
+        option("--profile", help="Its shape: server, client, peer, or one of yours."),
+        option("--san", "sans", multiple=True, metavar="NAME", help="Another name it carries."),
+        option("--lifetime", type=DURATION, help="How long it is valid, as 90d."),
+        option(
             "--metadata",
             multiple=True,
             metavar="KEY=VALUE",
@@ -82,24 +51,20 @@ def _new_certificate() -> list[click.Parameter]:
 def _listening() -> list[click.Parameter]:
     """Options for the configuration of a new authority."""
     return [
-        _option("--organization", help="Organization in the names of root and intermediate."),
-        _option(
+        option("--organization", help="Organization in the names of root and intermediate."),
+        option(
             "--name",
             "names",
             multiple=True,
             help="DNS name or address of the server.  [default: localhost, 127.0.0.1, ::1]",
         ),
-        _option(
+        option(
             "--listen", multiple=True, metavar="ADDRESS", help="Listen on it.  [default: 127.0.0.1]"
         ),
-        _option("--https-port", type=_PORT, metavar="PORT", help="Of the API.  [default: 8443]"),
-        _option(
-            "--http-port", type=_PORT, metavar="PORT", help="Of CRL and OCSP.  [default: 8080]"
-        ),
-        _option(
-            "--key-type", type=_KEY_TYPE, help="Of the intermediate's key.  [default: ec-p256]"
-        ),
-        _option("--root-key-type", type=_KEY_TYPE, help="Of the root's key.  [default: ec-p256]"),
+        option("--https-port", type=_PORT, metavar="PORT", help="Of the API.  [default: 8443]"),
+        option("--http-port", type=_PORT, metavar="PORT", help="Of CRL and OCSP.  [default: 8080]"),
+        option("--key-type", type=KEY_TYPE, help="Of the intermediate's key.  [default: ec-p256]"),
+        option("--root-key-type", type=KEY_TYPE, help="Of the root's key.  [default: ec-p256]"),
     ]
 
 
@@ -123,23 +88,21 @@ INIT: Final = Command(
     "A mintmark.yaml that already lies in DIR is taken as it is.",
     params=[
         *_listening(),
-        _option("--country", metavar="CC", help="Country in the names, two letters."),
-        _option("--root-name", help="Common name of the root."),
-        _option("--intermediate-name", help="Common name of the intermediate."),
-        _option("--root-lifetime", type=_DURATION, help="[default: 10y]"),
-        _option("--intermediate-lifetime", type=_DURATION, help="[default: 5y]"),
-        _option("--public-http-url", metavar="URL", help="Where everybody reaches the HTTP port."),
-        _option(
-            "--database", metavar="URL", help="sqlite:FILE or postgresql://USER@HOST/DATABASE."
-        ),
-        _option("--database-password-file", metavar="FILE", help="File with its password."),
-        _option(
+        option("--country", metavar="CC", help="Country in the names, two letters."),
+        option("--root-name", help="Common name of the root."),
+        option("--intermediate-name", help="Common name of the intermediate."),
+        option("--root-lifetime", type=DURATION, help="[default: 10y]"),
+        option("--intermediate-lifetime", type=DURATION, help="[default: 5y]"),
+        option("--public-http-url", metavar="URL", help="Where everybody reaches the HTTP port."),
+        option("--database", metavar="URL", help="sqlite:FILE or postgresql://USER@HOST/DATABASE."),
+        option("--database-password-file", metavar="FILE", help="File with its password."),
+        option(
             "--no-root-key",
             is_flag=True,
             help="Make no root: write a CSR for an intermediate signed elsewhere.",
         ),
-        _option("--resume", is_flag=True, help="Go on with the intermediate signed elsewhere."),
-        _option("--chain", type=_FILE, help="With --resume: its certificate up to the root, PEM."),
+        option("--resume", is_flag=True, help="Go on with the intermediate signed elsewhere."),
+        option("--chain", type=FILE, help="With --resume: its certificate up to the root, PEM."),
     ],
     passphrase=True,
 )
@@ -149,7 +112,7 @@ SERVE: Final = Command(
     short_help="Serve an authority.",
     help="Serve an authority until SIGTERM or SIGINT; SIGHUP takes up the configuration anew.",
     params=[
-        _option(
+        option(
             "--workers",
             type=click.IntRange(1, 256),
             metavar="N",
@@ -167,14 +130,14 @@ ISSUE: Final = Command(
     "The first NAME is the common name. Names are DNS names, IP addresses, e-mail addresses "
     "or URIs.",
     params=[
-        _argument("names", nargs=-1, required=True, metavar="NAME..."),
+        argument("names", nargs=-1, required=True, metavar="NAME..."),
         *_new_certificate(),
-        _option(
-            "--key-type", type=_KEY_TYPE, default="ec-p256", show_default=True, help="Of the key."
+        option(
+            "--key-type", type=KEY_TYPE, default="ec-p256", show_default=True, help="Of the key."
         ),
-        _option("--out", type=_DIRECTORY, help="Write the files here.  [default: ./NAME]"),
-        _option("--force", is_flag=True, help="Overwrite a certificate with other names."),
-        _option("--token-file", type=_FILE, help="Ask with the one-time token in this file."),
+        option("--out", type=DIRECTORY, help="Write the files here.  [default: ./NAME]"),
+        option("--force", is_flag=True, help="Overwrite a certificate with other names."),
+        option("--token-file", type=FILE, help="Ask with the one-time token in this file."),
     ],
     reach=True,
 )
@@ -185,10 +148,10 @@ SIGN: Final = Command(
     help="Have the key of a CSR certified; '-' reads it from the standard input. Only its key "
     "and its names count, never its extensions. Certificate and chain are printed as PEM.",
     params=[
-        _argument("csr", type=click.File("rb"), metavar="CSR"),
+        argument("csr", type=click.File("rb"), metavar="CSR"),
         *_new_certificate(),
-        _option("--out", type=_FILE, help="Write certificate and chain to this file."),
-        _option("--token-file", type=_FILE, help="Ask with the one-time token in this file."),
+        option("--out", type=FILE, help="Write certificate and chain to this file."),
+        option("--token-file", type=FILE, help="Ask with the one-time token in this file."),
     ],
     reach=True,
 )
@@ -199,9 +162,9 @@ RENEW: Final = Command(
     help="Certify the same key and names again. Files in a directory are replaced; for an id, "
     "certificate and chain are printed as PEM.",
     params=[
-        _argument("target", metavar="DIR|FILE|ID"),
-        _option("--lifetime", type=_DURATION, help="How long it is valid, as 90d."),
-        _option("--out", type=_DIRECTORY, help="Write the files here."),
+        argument("target", metavar="DIR|FILE|ID"),
+        option("--lifetime", type=DURATION, help="How long it is valid, as 90d."),
+        option("--out", type=DIRECTORY, help="Write the files here."),
     ],
     reach=True,
 )
@@ -212,10 +175,10 @@ REKEY: Final = Command(
     help="Make a new key here and have it certified for the same names. Files in a directory "
     "are replaced; for an id, --out says where they go.",
     params=[
-        _argument("target", metavar="DIR|FILE|ID"),
-        _option("--lifetime", type=_DURATION, help="How long it is valid, as 90d."),
-        _option("--key-type", type=_KEY_TYPE, help="Of the new key.  [default: as before]"),
-        _option("--out", type=_DIRECTORY, help="Write the files here."),
+        argument("target", metavar="DIR|FILE|ID"),
+        option("--lifetime", type=DURATION, help="How long it is valid, as 90d."),
+        option("--key-type", type=KEY_TYPE, help="Of the new key.  [default: as before]"),
+        option("--out", type=DIRECTORY, help="Write the files here."),
     ],
     reach=True,
 )
@@ -226,14 +189,8 @@ REVOKE: Final = Command(
     help="Revoke a certificate, for good. A key revoked for key-compromise is never certified "
     "again.",
     params=[
-        _argument("target", metavar="DIR|FILE|ID"),
-        _option(
-            "--reason",
-            type=click.Choice([reason.word for reason in Reason]),
-            default=Reason.UNSPECIFIED.word,
-            show_default=True,
-            help="Why (RFC 5280 §5.3.1).",
-        ),
+        argument("target", metavar="DIR|FILE|ID"),
+        reason(),
     ],
     reach=True,
 )
@@ -243,12 +200,12 @@ LIST: Final = Command(
     short_help="List certificates.",
     help="List certificates, newest first.",
     params=[
-        _option("--service", help="Of this service."),
-        _option("--profile", help="Of this profile."),
-        _option("--status", type=click.Choice([status.value for status in Status]), help="Now."),
-        _option("--name", help="That carry this name."),
-        _option("--expiring", type=_DURATION, help="That end within this time, as 30d."),
-        _limit(),
+        option("--service", help="Of this service."),
+        option("--profile", help="Of this profile."),
+        option("--status", type=click.Choice([status.value for status in Status]), help="Now."),
+        option("--name", help="That carry this name."),
+        option("--expiring", type=DURATION, help="That end within this time, as 30d."),
+        limit(),
     ],
     reach=True,
 )
@@ -258,7 +215,7 @@ SHOW: Final = Command(
     short_help="Show a certificate, on record or in a file.",
     help="Show a certificate: one on record by id or service, or the one in a file or "
     "directory, without asking anybody.",
-    params=[_argument("target", metavar="DIR|FILE|ID")],
+    params=[argument("target", metavar="DIR|FILE|ID")],
     reach=True,
 )
 EXPORT: Final = Command(
@@ -268,8 +225,8 @@ EXPORT: Final = Command(
     help="Write a certificate in another format. PKCS #12 of a directory includes its private "
     "key, under the password that --password-file or the terminal gives.",
     params=[
-        _argument("target", metavar="DIR|ID"),
-        _option(
+        argument("target", metavar="DIR|ID"),
+        option(
             "--format",
             "form",
             type=click.Choice(_FORMATS),
@@ -277,8 +234,8 @@ EXPORT: Final = Command(
             show_default=True,
             help="Which format.",
         ),
-        _option("--out", type=_FILE, help="Write to this file instead of the standard output."),
-        _option("--password-file", type=_FILE, help="Password of a PKCS #12 file."),
+        option("--out", type=FILE, help="Write to this file instead of the standard output."),
+        option("--password-file", type=FILE, help="Password of a PKCS #12 file."),
     ],
     reach=True,
 )
@@ -289,15 +246,15 @@ VERIFY: Final = Command(
     help="Check a certificate: path to our root, dates, key, purpose, names, revocation, file "
     "modes. TARGET is a directory, a file, or HOST:PORT of a TLS server.",
     params=[
-        _argument("target", metavar="DIR|FILE|HOST:PORT"),
-        _option("--name", help="A name it has to be valid for."),
-        _option(
+        argument("target", metavar="DIR|FILE|HOST:PORT"),
+        option("--name", help="A name it has to be valid for."),
+        option(
             "--purpose",
             type=click.Choice(["server", "client"]),
             help="What it is used for.  [default: whatever it allows]",
         ),
-        _option("--starttls", type=click.Choice(["postgresql"]), help="How TLS begins there."),
-        _option("--no-revocation", is_flag=True, help="Do not ask whether it is revoked."),
+        option("--starttls", type=click.Choice(["postgresql"]), help="How TLS begins there."),
+        option("--no-revocation", is_flag=True, help="Do not ask whether it is revoked."),
     ],
     reach=True,
 )
@@ -308,19 +265,19 @@ TOKEN: Final = Command(
     help="Make a one-time token for the first certificate of service NAME, and print the "
     "command that uses it.",
     params=[
-        _argument("service", metavar="NAME"),
-        _option(
+        argument("service", metavar="NAME"),
+        option(
             "--san", "sans", multiple=True, metavar="NAME", help="A name its certificate may carry."
         ),
-        _option("--profile", help="The only profile it is good for."),
-        _option(
+        option("--profile", help="The only profile it is good for."),
+        option(
             "--lifetime",
-            type=_DURATION,
+            type=DURATION,
             default="1h",
             show_default=True,
             help="How long it can be used.",
         ),
-        _option("--out", type=_FILE, help="Write the token to this file, mode 0600."),
+        option("--out", type=FILE, help="Write the token to this file, mode 0600."),
     ],
     reach=True,
 )
@@ -334,16 +291,7 @@ HEALTH: Final = Command(
 )
 
 
-def _group(name: str, summary: str, *commands: Command | click.Group) -> click.Group:
-    return click.Group(
-        name,
-        commands={str(command.name): command for command in commands},
-        help=summary,
-        context_settings=HELP,
-    )
-
-
-AUDIT: Final = _group(
+AUDIT: Final = group(
     "audit",
     "Prove and read the audit log.",
     Command(
@@ -354,7 +302,7 @@ AUDIT: Final = _group(
         "and root, every certificate vouched for. Reads the database itself, with nothing but "
         "the public key of the log.",
         params=[
-            _option("--offline", is_flag=True, help="Said for clearness: it never asks a server.")
+            option("--offline", is_flag=True, help="Said for clearness: it never asks a server.")
         ],
     ),
     Command(
@@ -363,9 +311,9 @@ AUDIT: Final = _group(
         short_help="List records.",
         help="List records, newest first.",
         params=[
-            _option("--service", help="Done by this service."),
-            _option("--action", help="As certificate.request or token.create."),
-            _option(
+            option("--service", help="Done by this service."),
+            option("--action", help="As certificate.request or token.create."),
+            option(
                 "--limit",
                 type=click.IntRange(1),
                 metavar="N",
@@ -377,10 +325,10 @@ AUDIT: Final = _group(
         reach=True,
     ),
 )
-ACME: Final = _group(
+ACME: Final = group(
     "acme",
     "Look after ACME accounts.",
-    _group(
+    group(
         "eab",
         "External account keys, for accounts that somebody vouches for.",
         Command(
@@ -390,14 +338,14 @@ ACME: Final = _group(
             help="Make an external account key (RFC 8555 §7.3.4), good for one new account, and "
             "print the certbot command that uses it. The HMAC key is shown only now.",
             params=[
-                _option(
+                option(
                     "--provisioner",
                     metavar="NAME",
                     default="acme",
                     show_default=True,
                     help="Where it is good.",
                 ),
-                _option("--name", default="", metavar="TEXT", help="What you call it."),
+                option("--name", default="", metavar="TEXT", help="What you call it."),
             ],
             reach=True,
         ),
@@ -414,7 +362,7 @@ ACME: Final = _group(
             name="revoke",
             short_help="Make a key worthless.",
             help="Make an external account key worthless. An account that was made with it stays.",
-            params=[_argument("key_id", metavar="KEYID")],
+            params=[argument("key_id", metavar="KEYID")],
             reach=True,
         ),
     ),
@@ -431,7 +379,7 @@ ACME: Final = _group(
         name="revoke-account",
         short_help="Lock an account out, for good.",
         help="Lock an account out, for good. Its certificates stay valid.",
-        params=[_argument("account", metavar="ACCOUNT")],
+        params=[argument("account", metavar="ACCOUNT")],
         reach=True,
     ),
     Command(
@@ -440,7 +388,7 @@ ACME: Final = _group(
         short_help="List accounts and identifiers that are paused.",
         help="List accounts and identifiers that are paused, because validation failed too "
         "often within a day (failures_until_pause).",
-        params=[_limit()],
+        params=[limit()],
         reach=True,
     ),
     Command(
@@ -450,13 +398,13 @@ ACME: Final = _group(
         help="Forget the failed validations of an account, for IDENTIFIER or for all, so that it "
         "may order again.",
         params=[
-            _argument("account", metavar="ACCOUNT"),
-            _argument("identifier", required=False, metavar="[IDENTIFIER]"),
+            argument("account", metavar="ACCOUNT"),
+            argument("identifier", required=False, metavar="[IDENTIFIER]"),
         ],
         reach=True,
     ),
 )
-CA: Final = _group(
+CA: Final = group(
     "ca",
     "Act on all that an issuer has signed.",
     Command(
@@ -467,22 +415,22 @@ CA: Final = _group(
         "windows (ACME renewal information, RFC 9773). All conditions given have to hold; "
         "certificates that are revoked, expired or replaced are passed over.",
         params=[
-            _option("--service", help="Of this service."),
-            _option("--name", help="That carry this name."),
-            _option("--profile", help="Of this profile."),
-            _option("--issuer", metavar="ID", help="Signed by this issuer."),
-            _option(
+            option("--service", help="Of this service."),
+            option("--name", help="That carry this name."),
+            option("--profile", help="Of this profile."),
+            option("--issuer", metavar="ID", help="Signed by this issuer."),
+            option(
                 "--issued-before", metavar="TIME", help="As 2026-11-22 or 2026-11-22T10:00:00Z."
             ),
-            _option("--all", "all_", is_flag=True, help="All there are."),
-            _option(
+            option("--all", "all_", is_flag=True, help="All there are."),
+            option(
                 "--over",
-                type=_DURATION,
+                type=DURATION,
                 default="1h",
                 show_default=True,
                 help="Spread over this time, so that not everybody comes at once.",
             ),
-            _option(
+            option(
                 "--reason",
                 metavar="URL|TEXT",
                 help="For the audit log; a URL is also what clients are told to read.",
@@ -491,7 +439,7 @@ CA: Final = _group(
         reach=True,
     ),
 )
-DB: Final = _group(
+DB: Final = group(
     "db",
     "Look after the database.",
     Command(
@@ -510,7 +458,7 @@ DB: Final = _group(
         params=[],
     ),
 )
-CONFIG: Final = _group(
+CONFIG: Final = group(
     "config",
     "Check and show the configuration.",
     Command(
@@ -518,14 +466,14 @@ CONFIG: Final = _group(
         name="check",
         short_help="Look for mistakes in it.",
         help="Look for mistakes in DIR/mintmark.yaml, or in FILE.",
-        params=[_argument("file", type=_FILE, required=False)],
+        params=[argument("file", type=FILE, required=False)],
     ),
     Command(
         "configuration:show",
         name="show",
         short_help="Show what is in force.",
         help="Show what is in force, defaults filled in; --template shows the commented file.",
-        params=[_option("--template", is_flag=True, help="Show the commented file of defaults.")],
+        params=[option("--template", is_flag=True, help="Show the commented file of defaults.")],
     ),
 )
 COMMANDS: Final[tuple[click.Command, ...]] = (
