@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from bench.report import Report
 MEASUREMENTS = (
     "issuance",
     "acme",
+    "step",
     "workers",
     "postgresql",
     "ocsp",
@@ -22,6 +24,7 @@ MEASUREMENTS = (
     "million",
     "startup",
 )
+PEERS = ("step-ca",)
 RESULTS = Path(__file__).with_name("results")
 
 
@@ -32,7 +35,7 @@ def main() -> None:
         machine = describe(Path(scratch))
         print("\n".join(f"{name:<20}{value}" for name, value in machine.items()))
         report = Report(machine)
-        bench = Bench(Path(scratch), report, arguments.quick)
+        bench = Bench(Path(scratch), report, arguments.quick, dict(arguments.peer))
         for name in arguments.only or MEASUREMENTS:
             try:
                 importlib.import_module(f"bench.{name}").measure(bench)
@@ -54,7 +57,24 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--scratch", type=Path, help="directory on the disk to be measured (default: the system's)"
     )
+    parser.add_argument(
+        "--peer",
+        action="append",
+        default=[],
+        type=_peer,
+        metavar="NAME=PATH",
+        help="another program to measure beside ours, by its path: step-ca=PATH",
+    )
     return parser.parse_args()
+
+
+def _peer(text: str) -> tuple[str, Path]:
+    name, _, path = text.partition("=")
+    if name not in PEERS:
+        raise argparse.ArgumentTypeError(f"'{name}' is no peer; known: {', '.join(PEERS)}")
+    if not os.access(path, os.X_OK):
+        raise argparse.ArgumentTypeError(f"'{path}' is no program")
+    return name, Path(path).absolute()
 
 
 if __name__ == "__main__":

@@ -26,11 +26,13 @@ class Bench:
         scratch: a directory on the disk that is measured.
         report: where figures go.
         quick: whether to be content with less certainty.
+        peers: other programs to measure beside ours, by name.
     """
 
     scratch: Path
     report: Report
     quick: bool
+    peers: dict[str, Path] = field(default_factory=dict)
     _pool: list[bytes] = field(default_factory=list)
     _floor_csrs: Path | None = None
 
