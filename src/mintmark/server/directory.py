@@ -4,6 +4,7 @@
     mintmark.db              the store, unless the configuration names another
     root/ intermediate/      cert.pem, key.pem (encrypted), chain.pem
     server/ admin/           the same and fullchain.pem; their keys are not encrypted
+    ssh/                     user.pem, host.pem (encrypted) and their .pub; `SSHFiles` says more
     audit/                   key.pem (encrypted), public.pem: signs checkpoints of the audit log
     passphrase               only if mintmark made it up itself
 
@@ -26,6 +27,7 @@ from typing import Final
 
 from mintmark.authority.signer.files import read_secret
 from mintmark.model.errors import Error, Kind
+from mintmark.model.ssh import Generation, SSHCertificateType
 from mintmark.server.settings import Settings, load
 from mintmark.wire import pem
 
@@ -105,6 +107,37 @@ class KeyFiles:
 
 
 @dataclass(frozen=True, slots=True)
+class SSHFiles:
+    """The SSH CA keys: for users and for hosts each one that signs, and those of a rollover.
+
+    TYPE is `user` or `host`:
+
+        TYPE.pem, TYPE.pub            signs; encrypted, and its public half for relying parties
+        TYPE.next.pem, TYPE.next.pub  trusted, and to sign after the next activation
+        TYPE.previous.pub             trusted until it is retired; its private half is gone
+
+    Args:
+        path: the directory that holds them.
+    """
+
+    path: Path
+
+    def key(self, type_: SSHCertificateType, generation: Generation) -> Path:
+        """The private key, mode 0600; the previous one has none."""
+        return self.path / f"{_stem(type_, generation)}.pem"
+
+    def public(self, type_: SSHCertificateType, generation: Generation) -> Path:
+        """The public key, one line."""
+        return self.path / f"{_stem(type_, generation)}.pub"
+
+
+def _stem(type_: SSHCertificateType, generation: Generation) -> str:
+    if generation is Generation.ACTIVE:
+        return type_.word
+    return f"{type_.word}.{generation.value}"
+
+
+@dataclass(frozen=True, slots=True)
 class Directory:
     """The files of one authority.
 
@@ -143,6 +176,11 @@ class Directory:
     def admin(self) -> KeyFiles:
         """The client key and certificate of the command line's administrator."""
         return KeyFiles(self.path / "admin")
+
+    @property
+    def ssh(self) -> SSHFiles:
+        """The SSH CA keys, if it has any."""
+        return SSHFiles(self.path / "ssh")
 
     @property
     def audit_key(self) -> Path:
