@@ -2,13 +2,14 @@
 
 A `Section` is a msgspec struct whose fields carry their limits, their meaning and what an
 attacker who controls them gains. Decoding goes key by key, so that every message can name the
-key's full path, its value and what would be right.
+key's full path, its value and what would be right. Where one of several sections may stand, its
+key `type` says which.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -64,12 +65,12 @@ class Form:
         return self.limits is not None and bool((self.limits.extra or {}).get("duration"))
 
     @property
-    def section(self) -> type[Section] | None:
-        """The section it is, or is a list or mapping of."""
+    def sections(self) -> tuple[type[Section], ...]:
+        """The section it is, or is a list or mapping of; several if `type` says which."""
         inner = self.base
         if get_origin(inner) in (tuple, dict):
             inner = get_args(inner)[get_origin(inner) is dict]
-        return inner if isinstance(inner, type) and issubclass(inner, Section) else None
+        return alternatives(inner)
 
     @property
     def words(self) -> str:
@@ -103,12 +104,54 @@ def decode(section: type[S], value: object, path: str = "") -> S:
     decoded = {}
     for name, one in value.items():
         if name not in known:
-            raise unknown(f"unknown key '{_join(path, name)}'", str(name), known)
-        decoded[name] = _value(known[name], one, _join(path, name))
+            raise unknown(f"unknown key '{join(path, name)}'", str(name), known)
+        decoded[name] = _value(known[name], one, join(path, name))
     for field in msgspec.structs.fields(section):
         if field.required and field.name not in decoded:
             raise Error(Kind.CONFIGURATION, f"'{path}' needs the key '{field.name}'")
     return section(**decoded)
+
+
+def decode_one(sections: tuple[type[S], ...], value: object, path: str = "") -> S:
+    """Return the section that `value` says by its key `type`, decoded.
+
+    Without the key it is the first one whose `type` has a default.
+
+    Raises:
+        Error: CONFIGURATION, as `decode`.
+    """
+    return decode(_chosen(sections, value, path), value, path)
+
+
+def alternatives(hint: Any) -> tuple[type[Section], ...]:
+    """Return the sections that a type hint is, or is a union of; empty if it is neither."""
+    members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    if all(isinstance(one, type) and issubclass(one, Section) for one in members):
+        return members
+    return ()
+
+
+def tag(section: type[Section]) -> str:
+    """Return the value of `type` that says this section."""
+    (word,) = get_args(forms(section)["type"].base)
+    return str(word)
+
+
+def _chosen(sections: tuple[type[S], ...], value: object, path: str) -> type[S]:
+    if len(sections) == 1 or not isinstance(value, dict):
+        return sections[0]  # which says why what is no mapping is refused
+    if "type" not in value:
+        for section in sections:
+            (field,) = (one for one in msgspec.structs.fields(section) if one.name == "type")
+            if not field.required:
+                return section
+        raise Error(Kind.CONFIGURATION, f"'{path}' needs the key 'type'")
+    by_tag = {tag(section): section for section in sections}
+    found = by_tag.get(str(value["type"]))
+    if found is None:
+        where = join(path, "type")
+        raise unknown(f"'{where}' is {_quote(value['type'])}", str(value["type"]), by_tag)
+    return found
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> Error:
@@ -130,10 +173,34 @@ def wrong(detail: str) -> Error:
     return Error(Kind.CONFIGURATION, detail)
 
 
+def join(path: str, name: object) -> str:
+    """Return the path of a key below a path."""
+    return f"{path}.{name}" if path else str(name)
+
+
 def plain(section: Section) -> dict[str, Any]:
     """Return a section as plain values, as a file would write them."""
     return {
-        name: _plain(form, getattr(section, name)) for name, form in forms(type(section)).items()
+        name: _plain(form, getattr(section, name), plain)
+        for name, form in forms(type(section)).items()
+    }
+
+
+def brief(section: Section) -> dict[str, Any]:
+    """Return a section as plain values, without what is the default."""
+    default = defaults(type(section))
+    return {
+        name: _plain(form, getattr(section, name), brief)
+        for name, form in forms(type(section)).items()
+        if getattr(section, name) != default[name]
+    }
+
+
+def defaults(section: type[Section]) -> dict[str, Any]:
+    """Return the defaults of a section's keys; NODEFAULT marks one that is required."""
+    return {
+        field.name: field.default_factory() if callable(field.default_factory) else field.default
+        for field in msgspec.structs.fields(section)
     }
 
 
@@ -148,7 +215,7 @@ def _form(hint: Any) -> Form:
                     described = meta
                 else:
                     limits = meta
-        elif get_origin(inner) in (Union, UnionType):
+        elif get_origin(inner) in (Union, UnionType) and NoneType in get_args(inner):
             (inner,) = (one for one in get_args(inner) if one is not NoneType)
             nullable = True
         else:
@@ -159,15 +226,16 @@ def _form(hint: Any) -> Form:
 def _value(form: Form, value: Any, path: str) -> Any:
     if value is None and form.nullable:
         return None
-    if isinstance(form.base, type) and issubclass(form.base, Section):
-        return decode(form.base, value, path)
+    if sections := alternatives(form.base):
+        return decode_one(sections, value, path)
     if isinstance(value, list) and get_origin(form.base) is tuple:
         _check_size(form, value, path)
         item = _form(get_args(form.base)[0])
         return tuple(_value(item, one, f"{path}[{n}]") for n, one in enumerate(value))
     if isinstance(value, dict) and get_origin(form.base) is dict:
+        _check_size(form, value, path)
         item = _form(get_args(form.base)[1])
-        return {str(name): _value(item, one, _join(path, name)) for name, one in value.items()}
+        return {str(name): _value(item, one, join(path, name)) for name, one in value.items()}
     if form.is_duration:
         value = _seconds(value, path)
     try:
@@ -181,7 +249,7 @@ def _value(form: Form, value: Any, path: str) -> Any:
         ) from error
 
 
-def _check_size(form: Form, value: list[Any], path: str) -> None:
+def _check_size(form: Form, value: list[Any] | dict[Any, Any], path: str) -> None:
     limits = form.limits or msgspec.Meta()
     if not (limits.min_length or 0) <= len(value) <= (limits.max_length or len(value)):
         raise Error(
@@ -196,13 +264,13 @@ def _seconds(value: object, path: str) -> int:
         raise Error(Kind.CONFIGURATION, f"'{path}': {error.detail}", hint=error.hint) from error
 
 
-def _plain(form: Form, value: Any) -> Any:
+def _plain(form: Form, value: Any, inside: Callable[[Section], dict[str, Any]]) -> Any:
     if isinstance(value, Section):
-        return plain(value)
-    if form.section is not None and isinstance(value, tuple):
-        return [plain(one) for one in value]
-    if form.section is not None and isinstance(value, dict):
-        return {name: plain(one) for name, one in value.items()}
+        return inside(value)
+    if form.sections and isinstance(value, tuple):
+        return [inside(one) for one in value]
+    if form.sections and isinstance(value, dict):
+        return {name: inside(one) for name, one in value.items()}
     if form.is_duration and value is not None:
         return duration(value)
     return msgspec.to_builtins(value)
@@ -212,7 +280,9 @@ def _words(base: Any, limits: msgspec.Meta | None) -> str:
     """Return what a value of a bare type within limits has to be."""
     if get_origin(base) is tuple:
         text = f"a list of {_plural(get_args(base)[0])}{_sized(limits)}"
-    elif get_origin(base) is dict or (isinstance(base, type) and issubclass(base, Section)):
+    elif get_origin(base) is dict:
+        text = f"a mapping{_sized(limits)}"
+    elif alternatives(base):
         text = "a mapping"
     elif base is bool:
         text = "true or false"
@@ -252,10 +322,6 @@ def _sized(limits: msgspec.Meta | None) -> str:
     if limits.min_length:
         return f" ({limits.min_length} to {limits.max_length})"
     return f" (up to {limits.max_length})"
-
-
-def _join(path: str, name: object) -> str:
-    return f"{path}.{name}" if path else str(name)
 
 
 def _quote(value: object) -> str:

@@ -6,11 +6,11 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any, Final, get_origin
 
-from msgspec import NODEFAULT, structs, to_builtins
+from msgspec import NODEFAULT, to_builtins
 
 from mintmark.model.time import duration
 from mintmark.server import yaml
-from mintmark.server.sections import Form, Section, forms, plain
+from mintmark.server.sections import Form, Section, brief, defaults, forms, plain, tag
 from mintmark.server.settings import Settings
 
 _HEAD: Final = """\
@@ -45,14 +45,14 @@ def show(settings: Settings) -> str:
 
 def reference() -> str:
     """Return the tables of `docs/reference/configuration.md`, one for each section."""
-    return "\n".join(_reference(Settings, ""))
+    return "\n".join(_reference(Settings, "", "", set()))
 
 
 def _section_lines(section: type[Section], values: Section, indent: str) -> Iterator[str]:
-    defaults = section()
+    untouched = section()
     described: set[tuple[str, str]] = set()
     for name, form in forms(section).items():
-        value, default = getattr(values, name), getattr(defaults, name)
+        value, default = getattr(values, name), getattr(untouched, name)
         if isinstance(value, Section):
             yield "\n" + _prose(type(value).__doc__ or "", indent)
             yield f"{indent}{name}:\n"
@@ -68,24 +68,39 @@ def _key_lines(
 ) -> Iterator[str]:
     """Yield the comment above a key; keys of entries that stand in `described` are left out."""
     yield _prose(form.meaning, indent)
-    if form.section is None:
+    if not form.sections:
         yield _prose(f"{_capital(form.words)}. Attacker gains: {form.gain}.", indent)
         return
-    entry = forms(form.section)
-    for inner, one in entry.items():
-        if (inner, one.meaning) not in described:
-            words = f"{one.meaning} {_capital(one.words)}. Attacker gains: {one.gain}."
-            yield _prose(f"{inner}: {words}", indent, hang="    ")
-    if any((inner, one.meaning) in described for inner, one in entry.items()):
-        yield _prose("Its other keys are those above.", indent)
-    described |= {(inner, one.meaning) for inner, one in entry.items()}
+    for section in form.sections:
+        if len(form.sections) > 1:
+            yield _prose(f"With type {tag(section)}: {section.__doc__}", indent)
+            described = described | {("type", forms(section)["type"].meaning)}
+        yield from _entry_lines(section, "", indent, described)
     yield _prose(f"As {_EXAMPLES[name]}", indent)
+
+
+def _entry_lines(
+    section: type[Section], above: str, indent: str, described: set[tuple[str, str]]
+) -> Iterator[str]:
+    """Yield a comment for each key of an entry, and of the mappings inside it."""
+    known = {f"{above}{inner}": one for inner, one in forms(section).items()}
+    for inner, one in known.items():
+        if (inner, one.meaning) in described:
+            continue
+        words = f"{one.meaning} {_capital(one.words)}. Attacker gains: {one.gain}."
+        yield _prose(f"{inner}: {words}", indent, hang="    ")
+        for below in one.sections:
+            item = "[]." if get_origin(one.base) is tuple else "."
+            yield from _entry_lines(below, f"{inner}{item}", indent, described)
+    if not above and any((inner, one.meaning) in described for inner, one in known.items()):
+        yield _prose("Its other keys are those above.", indent)
+    described |= {(inner, one.meaning) for inner, one in known.items()}
 
 
 def _value_lines(name: str, value: Any, form: Form, indent: str, mark: str) -> Iterator[str]:
     """Yield a key with its value, each line behind `mark`."""
     written = _written(value, form)
-    if form.section is None or not written:
+    if not form.sections or not written:
         yield f"{indent}{mark}{yaml.write_inline({name: written})[1:-1]}\n"
     elif isinstance(written, list):
         yield f"{indent}{mark}{name}:\n"
@@ -98,30 +113,13 @@ def _value_lines(name: str, value: Any, form: Form, indent: str, mark: str) -> I
 
 def _written(value: Any, form: Form) -> Any:
     """Return a value as plain data, entries of sections without their defaults."""
-    if isinstance(value, tuple) and form.section is not None:
-        return [_brief(entry) for entry in value]
-    if isinstance(value, dict):
-        return {name: _brief(entry) for name, entry in value.items()}
+    if isinstance(value, tuple) and form.sections:
+        return [brief(entry) for entry in value]
+    if isinstance(value, dict) and form.sections:
+        return {name: brief(entry) for name, entry in value.items()}
     if form.is_duration and value is not None:
         return duration(value)
     return to_builtins(value)
-
-
-def _brief(entry: Section) -> dict[str, Any]:
-    defaults = _defaults(type(entry))
-    return {
-        name: value
-        for name, value in plain(entry).items()
-        if getattr(entry, name) != defaults[name]
-    }
-
-
-def _defaults(section: type[Section]) -> dict[str, Any]:
-    """Return the defaults of a section's keys; NODEFAULT marks one that is required."""
-    return {
-        field.name: field.default_factory() if callable(field.default_factory) else field.default
-        for field in structs.fields(section)
-    }
 
 
 def _prose(text: str, indent: str, hang: str = "") -> str:
@@ -140,26 +138,30 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _reference(section: type[Section], path: str) -> Iterator[str]:
+def _reference(
+    section: type[Section], path: str, heading: str, seen: set[tuple[object, str]]
+) -> Iterator[str]:
     """Yield a heading and a table for a section, then those of the sections inside."""
-    if path:
-        yield f"## `{path}`\n\n{section.__doc__}\n"
+    if heading:
+        yield f"## {heading}\n\n{section.__doc__}\n"
     rows, inner = [], []
-    defaults = _defaults(section)
+    default = defaults(section)
     for name, form in forms(section).items():
         below = f"{path}.{name}" if path else name
-        if form.section is not None:
-            inner.append((form.section, below + _BELOW.get(get_origin(form.base), "")))
-        if form.section is not form.base:
+        place = below + _BELOW.get(get_origin(form.base), "")
+        for one in form.sections:
+            if (one, place) not in seen:
+                of_type = f" of type `{tag(one)}`" if len(form.sections) > 1 else ""
+                inner.append((one, place, f"`{place}`{of_type}"))
+                seen.add((one, place))
+        if form.base not in form.sections:
             meaning = f"{form.meaning} {_capital(form.words)}."
-            rows.append(
-                f"| `{name}` | {_default(defaults[name], form)} | {meaning} | {form.gain} |"
-            )
+            rows.append(f"| `{name}` | {_default(default[name], form)} | {meaning} | {form.gain} |")
     if rows:
         yield "| key | default | meaning | attacker gains |\n|---|---|---|---|"
         yield "\n".join(rows) + "\n"
-    for one, below in inner:
-        yield from _reference(one, below)
+    for one, below, title in inner:
+        yield from _reference(one, below, title, seen)
 
 
 _BELOW: Final = {tuple: "[]", dict: ".NAME"}
