@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -12,15 +13,16 @@ from cryptography.x509.oid import NameOID
 
 from mintmark.authority.signer.file import SigningPrivateKey, plain_pkcs8
 from mintmark.client.api import APIClient
-from mintmark.client.documents import IssuedCertificate
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier, IdentifierType
 from mintmark.wire import pem
 from mintmark.wire.csr import MAX_COMMON_NAME
 from mintmark.wire.general_names import x509_general_name
 
+Issued = TypeVar("Issued")
 
-def once(ask: Callable[[str], IssuedCertificate]) -> IssuedCertificate:
+
+def once(ask: Callable[[str], Issued]) -> Issued:
     """Ask for a certificate under an idempotency key, and again when the answer was lost.
 
     The second time gets the certificate of the first if that was issued, so that no certificate
