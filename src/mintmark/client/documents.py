@@ -62,6 +62,7 @@ ReasonWord = Literal[
     "privilege-withdrawn",
 ]
 StatusWord = Literal["active", "expired", "revoked"]
+KindWord = Literal["x509", "ssh-user", "ssh-host"]
 ProvisionerName = Annotated[str, Meta(min_length=1, max_length=32, pattern=_VISIBLE)]
 AccountId = Annotated[str, Meta(min_length=1, max_length=64, pattern=_VISIBLE)]
 Timestamp = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
@@ -218,14 +219,14 @@ class RenewalWindowsRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Name(Struct, frozen=True):
-    """One subject alternative name.
+    """One subject alternative name, or one principal of an SSH certificate.
 
     Args:
         type: kind of name.
         value: canonical text.
     """
 
-    type: Literal["dns", "ip", "email", "uri"]
+    type: Literal["dns", "ip", "email", "uri", "principal"]
     value: str
 
 
@@ -235,7 +236,7 @@ class CertificateSummary(Struct, frozen=True, kw_only=True):
     Args:
         certificate_id: `cert_` and the serial.
         service_name: whose it is.
-        common_name: may be empty.
+        common_name: may be empty; of an SSH certificate its key id.
         serial_number: lower-case hex.
         not_before: RFC 3339, inclusive.
         not_after: RFC 3339, inclusive.
@@ -243,13 +244,14 @@ class CertificateSummary(Struct, frozen=True, kw_only=True):
         download_url: path below the server's own URL.
         status: at the time of the answer.
         profile: under which it was issued.
-        names: subject alternative names.
-        fingerprint_sha256: SHA-256 of the DER, hex.
+        names: subject alternative names; of an SSH certificate its principals.
+        fingerprint_sha256: SHA-256 of the DER, or of an SSH certificate's octets, hex.
         replaces: id of the certificate it renewed or rekeyed.
         replaced_by: id of the certificate that renewed or rekeyed it.
         revoked_at: RFC 3339.
         revocation_reason: RFC 5280 §5.3.1.
         metadata: as given with the request.
+        kind: X.509, or an SSH certificate of a user or a host.
     """
 
     certificate_id: str
@@ -269,13 +271,15 @@ class CertificateSummary(Struct, frozen=True, kw_only=True):
     revoked_at: Timestamp | None = None
     revocation_reason: ReasonWord | None = None
     metadata: dict[str, str] = {}
+    kind: KindWord = "x509"
 
 
 class CertificateDocument(CertificateSummary, frozen=True, kw_only=True):
     """A certificate with its PEM.
 
     Args:
-        certificate: PEM; null if the requester may not download.
+        certificate: PEM, or an SSH certificate's one line; null if the requester may not
+            download.
         chain: PEM of the intermediates, leaf's issuer first, without the root; null as above.
     """
 
