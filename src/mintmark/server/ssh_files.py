@@ -83,7 +83,7 @@ def describe(directory: Directory) -> tuple[SSHAuthority, ...]:
     Raises:
         Error: CONFIGURATION when a key lacks its public half, or a file holds no key.
     """
-    found = []
+    found: list[SSHAuthority] = []
     for type_ in SSHCertificateType:
         for generation in _TRUSTED:
             public = directory.ssh.public(type_, generation)
