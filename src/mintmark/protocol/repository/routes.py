@@ -71,7 +71,7 @@ class Repository:
         return _not_found()
 
     async def _crl(self, issuer_id: str, form: str, request: Request) -> Response:
-        crl = await self._latest(issuer_id)
+        crl = await self.latest(issuer_id)
         if crl is None:
             return _not_found()
         etag = f'"{issuer_id}-{crl.number}"'
@@ -79,12 +79,12 @@ class Repository:
         if request.headers.get("if-none-match") == etag:
             return Response(304, headers=headers)
         if form == "pem":
-            body = await self._armor(request.path, (crl,))
+            body = await self.armored(crl)
             return Response(200, body, "application/x-pem-file", headers)
         return Response(200, crl.der, "application/pkix-crl", headers)
 
     async def _all_crls(self) -> Response:
-        found = [await self._latest(issuer.id) for issuer in self._authority.issuers]
+        found = [await self.latest(issuer.id) for issuer in self._authority.issuers]
         body = await self._armor("/crl/all.pem", tuple(crl for crl in found if crl))
         headers = (("Cache-Control", f"public, max-age={MAX_AGE}"),)
         return Response(200, body, "application/x-pem-file", headers)
@@ -103,7 +103,11 @@ class Repository:
                 kept = self._armored[path] = crls, body
             return kept[1]
 
-    async def _latest(self, issuer_id: str) -> StoredCRL | None:
+    async def armored(self, crl: StoredCRL) -> bytes:
+        """Return a CRL as PEM."""
+        return await self._armor(f"/crl/{crl.issuer}.pem", (crl,))
+
+    async def latest(self, issuer_id: str) -> StoredCRL | None:
         """Return the newest CRL of a known issuer, asking the store once a second at most."""
         if all(issuer.id != issuer_id for issuer in self._authority.issuers):
             return None
