@@ -116,6 +116,8 @@ class Requester:
         provisioner: name of the provisioner that vouches for it; empty without one.
         burns: the token it presented, used up by the act; None without one.
         common_names: texts that the credential vouches for as common name, beside the names.
+        any_names: whether it may ask for every X.509 name that its provisioner's rules allow
+            (an admin's of an OpenID provisioner).
         lifetimes: bounds that its provisioner sets for X.509; None sets none.
         expires_at: Unix seconds that nothing it asks for may outlive; None sets no end.
         ssh: what its credential vouches for in SSH; None leaves it to the whitelist.
@@ -134,6 +136,7 @@ class Requester:
     provisioner: str = ""
     burns: Burn | None = None
     common_names: tuple[str, ...] = ()
+    any_names: bool = False
     lifetimes: Lifetimes | None = None
     expires_at: int | None = None
     ssh: SSHGrant | None = None

@@ -12,6 +12,7 @@ from typing import Final
 from mintmark.model.identifiers import Identifier
 from mintmark.model.profile import Profile
 from mintmark.model.request import SubjectKey
+from mintmark.model.ssh import SSHProfile, SSHPublicKey
 
 SEAL: Final = object()
 
@@ -32,6 +33,8 @@ class Approval:
         replaces: serial of the certificate this renews or rekeys, or None.
         metadata: short texts by key, or None.
         seal: policy's seal.
+        vouched: whether a credential vouched for the common name, so that it need not be
+            among the names.
 
     Raises:
         TypeError: the seal is not policy's.
@@ -48,7 +51,49 @@ class Approval:
     replaces: bytes | None
     metadata: dict[str, str] | None
     seal: InitVar[object]
+    vouched: bool = False
 
     def __post_init__(self, seal: object) -> None:
-        if seal is not SEAL:
-            raise TypeError("only policy approves")
+        _check_seal(seal)
+
+
+@dataclass(frozen=True, slots=True)
+class SSHApproval:
+    """One SSH certificate that may be issued, down to its last principal and second.
+
+    Args:
+        service: whose certificate it will be.
+        profile: type, extensions and critical options.
+        key: the subject's key.
+        key_id: what sshd will log.
+        principals: in the order in which they are encoded; never empty.
+        valid_after: Unix seconds, inclusive.
+        valid_before: Unix seconds, exclusive.
+        authority: id of the SSH authority that it was approved for.
+        replaces: serial of the certificate this renews or rekeys, or None.
+        metadata: short texts by key, or None.
+        seal: policy's seal.
+
+    Raises:
+        TypeError: the seal is not policy's.
+    """
+
+    service: str
+    profile: SSHProfile
+    key: SSHPublicKey
+    key_id: str
+    principals: tuple[str, ...]
+    valid_after: int
+    valid_before: int
+    authority: str
+    replaces: bytes | None
+    metadata: dict[str, str] | None
+    seal: InitVar[object]
+
+    def __post_init__(self, seal: object) -> None:
+        _check_seal(seal)
+
+
+def _check_seal(seal: object) -> None:
+    if seal is not SEAL:
+        raise TypeError("only policy approves")

@@ -100,7 +100,7 @@ def _fits_frame(tbs: bytes, approval: Approval, issuing: IssuingKey, serial: byt
         and not _serial_fault(serial)
         and issuer.not_before <= not_before <= not_after <= issuer.not_after
         and profile.lifetime_min <= not_after - not_before <= profile.lifetime_max
-        and (name in [each.value for each in names] if name else bool(names))
+        and (_named(approval) if name else bool(names))
         and tbs == frame.expected(approval, serial, form.subject)
     )
 
@@ -201,11 +201,15 @@ def _common_name(candidate: Candidate) -> str:
     """Check that the common name is one of the names, where there are names at all."""
     approval = candidate.approval
     name = approval.common_name
-    if not name or not approval.profile.identifier_types:
-        return ""
-    if any(name == identifier.value for identifier in approval.identifiers):
+    if not name or not approval.profile.identifier_types or _named(approval):
         return ""
     return f"common name {name!r} is not among the subject alternative names"
+
+
+def _named(approval: Approval) -> bool:
+    """Whether the common name is one of the names, or a credential vouched for it."""
+    name = approval.common_name
+    return approval.vouched or name in [each.value for each in approval.identifiers]
 
 
 def _public_key(candidate: Candidate) -> str:

@@ -7,20 +7,22 @@ change (design rule 1), and says no to whatever it does not know (design rule 5)
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mintmark.authority.issuance.approval import SEAL, Approval
 from mintmark.authority.policy.keys import check_key
 from mintmark.authority.policy.names import NameRules
-from mintmark.authority.policy.provisioners import Provisioner
-from mintmark.authority.policy.whitelist import Whitelist, require
-from mintmark.model.access import Credential, Operation, Requester
+from mintmark.authority.policy.principals import HostRules, PrincipalRules, rules_of
+from mintmark.authority.policy.provisioners import ACME, AnyCompiled, compiled
+from mintmark.authority.policy.whitelist import Whitelist, prefix_of, require
+from mintmark.model.access import Credential, Operation, Requester, ServiceRule
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier
 from mintmark.model.issuer import Issuer
 from mintmark.model.profile import BUILT_IN, Profile
-from mintmark.model.provisioner import ACMEProvisioner
+from mintmark.model.provisioner import AnyProvisioner, Lifetimes
 from mintmark.model.request import IssuanceRequest, SubjectKey
+from mintmark.model.ssh import SSH_BUILT_IN, SSHProfile
 from mintmark.model.time import timestamp
 from mintmark.wire.csr import MAX_COMMON_NAME
 from mintmark.wire.identifiers import MAX_NAMES
@@ -39,7 +41,9 @@ class Policy:
             keys is ever certified as a leaf.
         backdate: seconds by which not_before lies in the past, for clocks that run late.
         profile_names: the profiles' own name rules, compiled.
-        provisioners: the ACME provisioners, by name.
+        provisioners: of every type, by name, compiled.
+        ssh_profiles: by name.
+        ssh_principals: the SSH profiles' own rules for principals, compiled.
     """
 
     profiles: Mapping[str, Profile]
@@ -47,7 +51,9 @@ class Policy:
     authority_keys: frozenset[bytes]
     backdate: int
     profile_names: Mapping[str, NameRules]
-    provisioners: Mapping[str, Provisioner] = field(default_factory=dict)
+    provisioners: Mapping[str, AnyCompiled] = field(default_factory=dict)
+    ssh_profiles: Mapping[str, SSHProfile] = field(default_factory=dict)
+    ssh_principals: Mapping[str, PrincipalRules | HostRules] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -56,17 +62,57 @@ class Policy:
         whitelist: Whitelist,
         issuers: tuple[Issuer, ...],
         backdate: int,
-        provisioners: Iterable[ACMEProvisioner] = (),
+        provisioners: Iterable[AnyProvisioner] = (),
+        ssh_profiles: Iterable[SSHProfile] = (),
     ) -> Policy:
-        """Compile the rules once."""
+        """Compile the rules once; SSH profiles come beside the built-in ones."""
+        ssh = {profile.name: profile for profile in (*SSH_BUILT_IN, *ssh_profiles)}
         return cls(
             profiles,
             whitelist,
             frozenset(issuer.spki_sha256 for issuer in issuers),
             backdate,
             {name: NameRules(profile.names) for name, profile in profiles.items()},
-            {one.name: Provisioner(one) for one in provisioners},
+            compiled(provisioners),
+            ssh,
+            {name: rules_of(each.type, each.principals) for name, each in ssh.items()},
         )
+
+    def with_provisioners(self, provisioners: Iterable[AnyProvisioner]) -> Policy:
+        """Return the same rules with other provisioners."""
+        return replace(self, provisioners=compiled(provisioners))
+
+    def provisioner(self, name: str, type_: str) -> AnyCompiled | None:
+        """Return the provisioner of a name if it is of a type."""
+        found = self.provisioners.get(name)
+        return found if found is not None and found.type == type_ else None
+
+    def acme(self, name: str) -> ACME | None:
+        """Return the ACME provisioner of a name."""
+        found = self.provisioners.get(name)
+        return found if isinstance(found, ACME) else None
+
+    def provisioner_of(self, service: str) -> AnyCompiled | None:
+        """Return the provisioner that vouches for a service; None if none does, or it is gone."""
+        prefix = prefix_of(service)
+        if not prefix:
+            return None
+        name, dot, _ = service.removeprefix(prefix).partition(".")
+        return self.provisioner(name, prefix[:-1]) if dot else None
+
+    def rule(self, service: str) -> ServiceRule:
+        """Return what a service may do that shows a certificate of its own.
+
+        Whom a provisioner vouched for never asks for more with it, unless the whitelist names
+        it: it renews if its provisioner is still there and lets it, and revokes its own.
+        """
+        rule = self.whitelist.rule(service)
+        if rule.operations or not prefix_of(service):
+            return rule
+        provisioner = self.provisioner_of(service)
+        if provisioner is None:
+            return ServiceRule(service, frozenset({Operation.REVOKE}))
+        return provisioner.holder_rule(service)
 
 
 def approve(
@@ -104,6 +150,8 @@ def approve(
         lifetime=request.lifetime,
         not_before=request.not_before,
         not_after=request.not_after,
+        lifetimes=requester.lifetimes,
+        expires_at=requester.expires_at,
     )
 
     return Approval(
@@ -118,6 +166,7 @@ def approve(
         replaces=request.replaces,
         metadata=request.metadata,
         seal=SEAL,
+        vouched=request.common_name in requester.common_names,
     )
 
 
@@ -171,13 +220,17 @@ def may_act_for(requester: Requester, service: str, operation: Operation) -> Non
 
 def _profile(policy: Policy, requester: Requester, name: str) -> Profile:
     allowed = requester.profiles or requester.rule.profiles or BUILT_IN_NAMES
+    if requester.provisioner:
+        provisioner = policy.provisioners.get(requester.provisioner)
+        bound = () if provisioner is None else provisioner.rules.profiles
+        allowed = tuple(one for one in requester.profiles or bound if one in bound)
     profile = policy.profiles.get(name)
     if profile is None or not (requester.is_admin or name in allowed):
         usable = policy.profiles if requester.is_admin else allowed
         raise Error(
             Kind.BAD_PROFILE,
             f"profile {name!r} is not open to service {requester.service!r}",
-            hint=f"allowed: {', '.join(sorted(usable))}",
+            hint=f"allowed: {', '.join(sorted(usable)) or 'none'}",
         )
     return profile
 
@@ -208,11 +261,12 @@ def _check_names(
         if (refusal := refusal_of(policy, profile, requester, request.service, identifier))
     )
     if refusals:
-        raise refusals[0] if len(refusals) == 1 else _together(refusals)
-    _check_common_name(request)
+        raise refusals[0] if len(refusals) == 1 else together(refusals)
+    _check_common_name(request, requester.common_names)
 
 
-def _together(refusals: tuple[Error, ...]) -> Error:
+def together(refusals: tuple[Error, ...]) -> Error:
+    """Return several refused names as one refusal."""
     return Error(
         Kind.REJECTED_IDENTIFIER,
         f"{len(refusals)} names are refused, the first: {refusals[0].detail}",
@@ -232,7 +286,7 @@ def refusal_of(
             f"{identifier.type.value} name {identifier.value!r} is not a kind of name that "
             f"profile {profile.name!r} carries (allowed: {kinds})",
         )
-    if identifier.wildcard and not (profile.wildcards or _proved(requester, identifier)):
+    if identifier.wildcard and not (profile.wildcards or _proved(policy, requester, identifier)):
         return Error(
             Kind.REJECTED_IDENTIFIER,
             f"wildcard {identifier.value!r} is outside profile {profile.name!r}",
@@ -259,6 +313,8 @@ def _whitelisted(
 ) -> bool:
     if requester.credential is Credential.ACME:
         return identifier in requester.identifiers  # what it showed control of, and no rule
+    if requester.provisioner and not requester.is_admin:
+        return _vouched_for(policy, requester, identifier)
     return (
         requester.is_admin
         or identifier.value == service
@@ -267,13 +323,27 @@ def _whitelisted(
     )
 
 
-def _proved(requester: Requester, identifier: Identifier) -> bool:
-    """Whether the requester showed control of the whole domain (RFC 8555 §8.4)."""
-    return requester.credential is Credential.ACME and identifier in requester.identifiers
+def _vouched_for(policy: Policy, requester: Requester, identifier: Identifier) -> bool:
+    """Whether the credential names it and the rules of its provisioner, still there, allow it."""
+    provisioner = policy.provisioners.get(requester.provisioner)
+    return (
+        provisioner is not None
+        and (requester.any_names or identifier in requester.identifiers)
+        and (not provisioner.names or provisioner.names.allow(identifier))
+    )
 
 
-def _check_common_name(request: IssuanceRequest) -> None:
-    """Accept a common name only if it is one of the names.
+def _proved(policy: Policy, requester: Requester, identifier: Identifier) -> bool:
+    """Whether the requester showed control of the whole domain (RFC 8555 §8.4).
+
+    Holders of certificates of an ACME server did so when they got them.
+    """
+    is_acme = requester.credential is Credential.ACME or policy.acme(requester.provisioner)
+    return bool(is_acme) and identifier in requester.identifiers
+
+
+def _check_common_name(request: IssuanceRequest, vouched: tuple[str, ...]) -> None:
+    """Accept a common name only if it is one of the names, or what a credential vouches for.
 
     Relying parties such as PostgreSQL take it for the login name, so that a free common name
     would be a name without a rule.
@@ -288,6 +358,8 @@ def _check_common_name(request: IssuanceRequest) -> None:
             "(RFC 5280 appendix A.1)",
             hint="leave the common name out: clients read the subject alternative names",
         )
+    if name in vouched:
+        return
     if all(name != identifier.value for identifier in request.identifiers):
         raise Error(
             Kind.REJECTED_IDENTIFIER,
@@ -296,7 +368,7 @@ def _check_common_name(request: IssuanceRequest) -> None:
         )
 
 
-def validity(
+def validity(  # noqa: PLR0913 - whoever bounds a validity is named
     profile: Profile,
     issuer: Issuer,
     now: float,
@@ -305,55 +377,94 @@ def validity(
     lifetime: int | None = None,
     not_before: int | None = None,
     not_after: int | None = None,
+    lifetimes: Lifetimes | None = None,
+    expires_at: int | None = None,
 ) -> tuple[int, int]:
-    """Return not_before and not_after, inside the profile's bounds and the issuer's own.
+    """Return not_before and not_after, inside all bounds and the issuer's own validity.
 
     A default lifetime is cut at the issuer's end; what was asked for is refused when it does
     not fit, because nothing else than what was asked may come back (RFC 8555 §7.4).
+
+    Args:
+        profile: its bounds hold always.
+        issuer: nothing outlives it.
+        now: Unix seconds.
+        backdate: seconds by which a validity begins in the past.
+        lifetime: seconds asked for.
+        not_before: Unix seconds asked for.
+        not_after: Unix seconds asked for, in place of a lifetime.
+        lifetimes: bounds and default of a provisioner, beside the profile's.
+        expires_at: Unix seconds of the credential's end, which nothing outlives either.
 
     Raises:
         Error: BAD_LIFETIME.
     """
     is_asked = lifetime is not None or not_after is not None
+    bounds = bounded(profile, lifetimes)
     # Backdating takes three quarters of a short life at the most: nothing is born expired.
-    backdate = min(backdate, (profile.lifetime if lifetime is None else lifetime) * 3 // 4)
+    backdate = min(backdate, (bounds.default if lifetime is None else lifetime) * 3 // 4)
     start = max(int(now) - backdate, issuer.not_before) if not_before is None else not_before
     if not_after is not None:
         lifetime = not_after - start
-    asked = profile.lifetime if lifetime is None else lifetime
-    if not profile.lifetime_min <= asked <= profile.lifetime_max:
-        raise Error(
-            Kind.BAD_LIFETIME,
-            f"a lifetime of {asked} s is outside profile {profile.name!r} "
-            f"({profile.lifetime_min} to {profile.lifetime_max} s)",
-        )
+    asked = bounds.default if lifetime is None else lifetime
+    if lifetimes and not_after is not None:
+        # Clients of provisioners count from now: what lies before that is not counted.
+        check_lifetime(asked - max(0, min(backdate, int(now) - start)), bounds, profile.name)
+        bounds = bounded(profile)
+    check_lifetime(asked, bounds, profile.name)
     if not_before is not None:
         _check_start(issuer, not_before, asked, now)
-    if start + asked <= issuer.not_after:
+    end, whose = issuer.not_after, f"issuer {issuer.name!r}"
+    if expires_at is not None and expires_at < end:
+        end, whose = expires_at, "the credential that asks for it"
+    if start + asked <= end:
         return start, start + asked
-    room = issuer.not_after - start
-    if is_asked or room < profile.lifetime_min:
+    room = end - start
+    if is_asked or room < bounds.minimum:
         raise Error(
             Kind.BAD_LIFETIME,
-            f"a lifetime of {asked} s would outlive issuer {issuer.name!r}, which ends "
-            f"{timestamp(issuer.not_after)}",
-            hint=f"ask for at most {max(room, 0)} s, or renew the issuer",
+            f"a lifetime of {asked} s would outlive {whose}, which ends {timestamp(end)}",
+            hint=f"ask for at most {max(room, 0)} s, or renew what ends then",
         )
-    return start, issuer.not_after
+    return start, end
+
+
+def bounded(profile: Profile | SSHProfile, lifetimes: Lifetimes | None = None) -> Lifetimes:
+    """Return the bounds that a profile and a provisioner leave together, and the default."""
+    low, high = profile.lifetime_min, profile.lifetime_max
+    if lifetimes is None:
+        return Lifetimes(low, high, profile.lifetime)
+    low, high = max(low, lifetimes.minimum), min(high, lifetimes.maximum)
+    default = lifetimes.default or profile.lifetime
+    return Lifetimes(low, high, max(low, min(default, high)))
+
+
+def check_lifetime(asked: int, bounds: Lifetimes, profile: str) -> None:
+    """Refuse a lifetime outside its bounds.
+
+    Raises:
+        Error: BAD_LIFETIME.
+    """
+    if not bounds.minimum <= asked <= bounds.maximum:
+        raise Error(
+            Kind.BAD_LIFETIME,
+            f"a lifetime of {asked} s is outside profile {profile!r} and what the requester may "
+            f"ask for ({bounds.minimum} to {bounds.maximum} s)",
+        )
 
 
 def _check_start(issuer: Issuer, not_before: int, lifetime: int, now: float) -> None:
     """Refuse a certificate that would be over already, or begin before its issuer."""
-    if not_before < issuer.not_before or not_before + lifetime < now:
-        raise Error(
-            Kind.BAD_LIFETIME,
-            f"a validity from {timestamp(not_before)} for {lifetime} s is over, or begins before "
-            f"issuer {issuer.name!r}",
-            hint="leave notBefore out",
-        )
     if not_before > now + lifetime:
         raise Error(
             Kind.BAD_LIFETIME,
-            f"a validity from {timestamp(not_before)} begins too far in the future",
+            f"a validity from Unix second {not_before} on begins too far in the future",
+            hint="leave notBefore out",
+        )
+    if not_before < issuer.not_before or not_before + lifetime < now:
+        raise Error(
+            Kind.BAD_LIFETIME,
+            f"a validity from Unix second {not_before} for {lifetime} s is over, or begins before "
+            f"issuer {issuer.name!r}",
             hint="leave notBefore out",
         )

@@ -1,24 +1,45 @@
-"""Provisioners' rules: which identifiers an ACME server takes orders for, and how it checks them.
+"""Provisioners' rules, one compiled class a type: what each may vouch for, and as whom.
 
-What stands here is decided before anything is validated; `approve` looks at the final names
-once more when the certificate is asked for.
+What stands here is decided before anything is issued; `approve` and `approve_ssh` look at the
+final names once more. Whom a provisioner vouches for is a service with an id of its own,
+`TYPE.NAME.SUBJECT`, that no general rule of the whitelist means.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import hashlib
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
 
 from mintmark.authority.policy.names import NameRules
-from mintmark.authority.policy.whitelist import ACME_PREFIX
+from mintmark.authority.policy.principals import PrincipalRules
 from mintmark.model.access import Credential, Operation, Requester, ServiceRule
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier, IdentifierType
-from mintmark.model.provisioner import ACMEProvisioner, ChallengeType
+from mintmark.model.provisioner import (
+    ACMEProvisioner,
+    AnyProvisioner,
+    ChallengeType,
+    Claims,
+    JWKProvisioner,
+    Lifetimes,
+    OIDCProvisioner,
+    Rules,
+    SSHPOPProvisioner,
+    TokenProvisioner,
+    X5CProvisioner,
+)
+from mintmark.wire import jose
 
 DNS_CHALLENGES: Final = frozenset(
     {ChallengeType.DNS_01, ChallengeType.DNS_ACCOUNT_01, ChallengeType.DNS_PERSIST_01}
 )
-_OPERATIONS: Final = frozenset({Operation.REQUEST, Operation.REVOKE})
+ISSUE: Final = frozenset({Operation.REQUEST, Operation.REVOKE})
+MAX_SERVICE: Final = 128  # as `whitelist.SERVICE_ID`
+_OTHER_CHARACTERS: Final = re.compile(r"[^a-z0-9._-]+")
 
 
 class Provisioner:
@@ -28,19 +49,80 @@ class Provisioner:
         settings: as configured.
 
     Raises:
-        Error: CONFIGURATION for a name rule that cannot mean anything.
+        Error: CONFIGURATION for a rule or a key that cannot mean anything.
     """
 
-    __slots__ = ("_names", "settings")
+    __slots__ = ("_prefix", "claims", "name", "names", "principals", "profiles", "rules")
 
-    def __init__(self, settings: ACMEProvisioner) -> None:
-        self.settings: Final = settings
-        self._names: Final = NameRules(settings.names)
+    type: str
+
+    def __init__(self, name: str, claims: Claims, rules: Rules) -> None:
+        self.name: Final = name
+        self.claims: Final = claims
+        self.rules: Final = rules
+        self.names: Final = NameRules(rules.names)
+        self.principals: Final = PrincipalRules(rules.principals)
+        self._prefix: Final = f"{self.type}.{name}."
 
     @property
-    def name(self) -> str:
-        """Its name, as in its URLs."""
-        return self.settings.name
+    def lifetimes(self) -> Lifetimes | None:
+        """Bounds of X.509 certificates; None where profiles alone set them."""
+        return self.claims.tls
+
+    def service(self, subject: str) -> str:
+        """Return the service id of whom it vouches for.
+
+        A subject that is no part of a service id is brought into that form, and a hash of it
+        keeps what two subjects became one of apart.
+        """
+        room = MAX_SERVICE - len(self._prefix)
+        text = _OTHER_CHARACTERS.sub("-", subject.lower())[:room].strip("._-")
+        if text != subject or not text:
+            digest = hashlib.sha256(subject.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+            text = f"{text[: room - 9]}-{digest}" if text else digest
+        return f"{self._prefix}{text}"
+
+    def rule(self, service: str, operations: frozenset[Operation] = ISSUE) -> ServiceRule:
+        """Return what a service of it may do; limits are the provisioner's own matter.
+
+        Args:
+            service: from `service`.
+            operations: what its credential is for.
+        """
+        return ServiceRule(
+            service, operations, profiles=self.rules.profiles, certificates_per_hour=0
+        )
+
+    def holder_rule(self, service: str) -> ServiceRule:
+        """Return what holders of its certificates may do with them: never ask for others."""
+        renews = {Operation.RENEW} if self.claims.renewal else set()
+        return self.rule(service, frozenset({Operation.REVOKE} | renews))
+
+
+class ACME(Provisioner):
+    """An ACME server: which identifiers it takes orders for, and how it checks them."""
+
+    __slots__ = ("settings",)
+
+    type = "acme"
+
+    def __init__(self, settings: ACMEProvisioner) -> None:
+        claims = Claims(
+            ssh=False,
+            renewal=settings.renewal,
+            renewal_after_expiry=settings.renewal_after_expiry,
+        )
+        rules = Rules(names=settings.names, profiles=settings.profiles, ssh_profiles=())
+        super().__init__(settings.name, claims, rules)
+        self.settings: Final = settings
+
+    @property
+    def lifetimes(self) -> None:
+        """Orders have the bounds of their profile."""
+
+    def service(self, subject: str) -> str:
+        """Return the service id under which an account's certificates are on record."""
+        return f"{self._prefix}{subject}"
 
     def challenges(self, identifier: Identifier) -> tuple[ChallengeType, ...]:
         """Return the challenges that can show control of an identifier here, in order.
@@ -64,11 +146,11 @@ class Provisioner:
                 f"{identifier.type.value} identifier '{identifier}' is not of a kind that "
                 f"provisioner '{self.name}' takes (allowed: {kinds})",
             )
-        if self._names and not self._names.allow(identifier):
+        if self.names and not self.names.allow(identifier):
             return Error(
                 Kind.REJECTED_IDENTIFIER,
                 f"identifier '{identifier}' is outside provisioner '{self.name}' "
-                f"(allowed: {self._names})",
+                f"(allowed: {self.names})",
             )
         if not self.challenges(identifier):
             offered = ", ".join(one.value for one in settings.challenges) or "none"
@@ -80,14 +162,10 @@ class Provisioner:
             )
         return None
 
-    def service(self, account: str) -> str:
-        """Return the service id under which an account's certificates are on record."""
-        return f"{ACME_PREFIX}{self.name}.{account}"
-
     def requester(
         self, account: str, identifiers: tuple[Identifier, ...] = (), address: str = ""
     ) -> Requester:
-        """Return an account as a requester.
+        """Return an account as a requester; orders have a rate limit of their own.
 
         Args:
             account: its id.
@@ -95,10 +173,135 @@ class Provisioner:
             address: where the request came from.
         """
         service = self.service(account)
-        rule = ServiceRule(
+        return Requester(
             service,
-            _OPERATIONS,
-            profiles=self.settings.profiles,
-            certificates_per_hour=0,  # orders have a limit of their own
+            self.rule(service),
+            Credential.ACME,
+            identifiers=identifiers,
+            address=address,
+            provisioner=self.name,
         )
-        return Requester(service, rule, Credential.ACME, identifiers=identifiers, address=address)
+
+
+class JWK(Provisioner):
+    """Tokens signed by one key.
+
+    Attributes:
+        key: verifies them.
+        key_id: its RFC 7638 thumbprint, the `kid` of its tokens.
+    """
+
+    __slots__ = ("key", "key_id", "settings")
+
+    type = "jwk"
+
+    def __init__(self, settings: JWKProvisioner) -> None:
+        super().__init__(settings.name, settings.claims, settings.rules)
+        self.settings: Final = settings
+        try:
+            self.key: Final = jose.public_key(msgspec.json.decode(settings.key))
+        except msgspec.DecodeError as error:
+            raise Error(
+                Kind.CONFIGURATION,
+                f"the key of provisioner '{settings.name}' is not JSON",
+                hint="give a public JWK (RFC 7517)",
+            ) from error
+        except Error as error:
+            raise Error(
+                Kind.CONFIGURATION,
+                f"the key of provisioner '{settings.name}' is refused: {error.detail}",
+                hint=error.hint,
+            ) from error
+        self.key_id: Final = self.key.thumbprint_text
+
+
+class OIDC(Provisioner):
+    """People who sign in at an OpenID provider."""
+
+    __slots__ = ("settings",)
+
+    type = "oidc"
+
+    def __init__(self, settings: OIDCProvisioner) -> None:
+        super().__init__(settings.name, settings.claims, settings.rules)
+        self.settings: Final = settings
+        for mapping in settings.mappings:
+            for profile in mapping.profiles:
+                _check_inside(settings.name, profile, settings.rules.profiles, "profiles")
+            for profile in mapping.ssh_profiles:
+                _check_inside(settings.name, profile, settings.rules.ssh_profiles, "ssh_profiles")
+
+
+class X5C(Provisioner):
+    """Tokens signed by the key of a certificate under given roots."""
+
+    __slots__ = ("settings",)
+
+    type = "x5c"
+
+    def __init__(self, settings: X5CProvisioner) -> None:
+        super().__init__(settings.name, settings.claims, settings.rules)
+        self.settings: Final = settings
+
+
+class SSHPOP(Provisioner):
+    """Holders of an SSH certificate, who renew, rekey and revoke it as its own service."""
+
+    __slots__ = ("settings",)
+
+    type = "sshpop"
+
+    def __init__(self, settings: SSHPOPProvisioner) -> None:
+        super().__init__(settings.name, settings.claims, Rules())
+        self.settings: Final = settings
+
+
+class Token(Provisioner):
+    """One-time tokens of admins; who presents one is the service that it names."""
+
+    __slots__ = ("settings",)
+
+    type = "token"
+
+    def __init__(self, settings: TokenProvisioner) -> None:
+        super().__init__(settings.name, settings.claims, Rules())
+        self.settings: Final = settings
+
+
+AnyCompiled = ACME | JWK | OIDC | X5C | SSHPOP | Token
+_CLASSES: Final[dict[type[AnyProvisioner], Any]] = {
+    ACMEProvisioner: ACME,
+    JWKProvisioner: JWK,
+    OIDCProvisioner: OIDC,
+    X5CProvisioner: X5C,
+    SSHPOPProvisioner: SSHPOP,
+    TokenProvisioner: Token,
+}
+
+
+def compiled(provisioners: Iterable[AnyProvisioner]) -> dict[str, AnyCompiled]:
+    """Return provisioners by name, compiled.
+
+    Raises:
+        Error: CONFIGURATION for a name given twice, or a rule that cannot mean anything.
+    """
+    found: dict[str, AnyCompiled] = {}
+    for settings in provisioners:
+        if settings.name in found:
+            raise Error(
+                Kind.CONFIGURATION,
+                f"provisioner '{settings.name}' is there twice",
+                hint="names of provisioners are unique, whatever their type",
+            )
+        found[settings.name] = _CLASSES[type(settings)](settings)
+    return found
+
+
+def _check_inside(name: str, profile: str, allowed: tuple[str, ...], key: str) -> None:
+    if profile not in allowed:
+        raise Error(
+            Kind.CONFIGURATION,
+            f"a mapping of provisioner '{name}' gives profile '{profile[:64]}', which its rules "
+            f"do not allow (allowed: {', '.join(allowed) or 'none'})",
+            hint=f"add it to '{key}' of the provisioner's rules",
+        )

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from mintmark.authority.policy.names import NameRules
+from mintmark.authority.policy.principals import PrincipalRules
 from mintmark.model.access import Operation, ServiceRule
 from mintmark.model.errors import Error, Kind
 
-ACME_PREFIX: Final = "acme."
-"""Begins the service ids of ACME accounts, which anyone can make."""
+PREFIXES: Final = ("acme.", "jwk.", "oidc.", "x5c.", "sshpop.")
+"""Begin the service ids of whom a provisioner vouches for, such as ACME accounts."""
 SERVICE_ID = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?")
 
 
@@ -40,10 +41,11 @@ def service_id(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CompiledRule:
-    """A rule together with its name globs, compiled once."""
+    """A rule together with its globs, compiled once."""
 
     rule: ServiceRule
     names: NameRules
+    principals: PrincipalRules
 
 
 class Whitelist:
@@ -52,8 +54,9 @@ class Whitelist:
     Args:
         services: rules whose `pattern` is an exact service id.
         patterns: rules whose `pattern` is a glob: `*` matches any run of characters, but no
-            glob that does not itself begin with `acme.` matches an ACME account. What is given
-            to all services is not meant for whoever meets a challenge.
+            glob that does not itself begin with the same one of `PREFIXES` matches whom a
+            provisioner vouches for. What is given to all services is not meant for whoever
+            meets a challenge or signs in somewhere.
     """
 
     def __init__(
@@ -91,11 +94,16 @@ def require(allowed: bool, service: str, operation: Operation) -> None:  # noqa:
 
 
 def _compile(rule: ServiceRule) -> CompiledRule:
-    return CompiledRule(rule, NameRules(rule.names))
+    return CompiledRule(rule, NameRules(rule.names), PrincipalRules(rule.principals))
+
+
+def prefix_of(service: str) -> str:
+    """Return which of `PREFIXES` a service id begins with, or an empty text."""
+    return next((prefix for prefix in PREFIXES if service.startswith(prefix)), "")
 
 
 def _is_meant(pattern: str, service: str) -> bool:
-    return pattern.startswith(ACME_PREFIX) or not service.startswith(ACME_PREFIX)
+    return pattern.startswith(prefix_of(service))
 
 
 def _glob(pattern: str) -> re.Pattern[str]:

@@ -100,9 +100,9 @@ def check_provisioner(authority: Authority, name: str) -> None:
     Raises:
         Error: NOT_FOUND.
     """
-    provisioners = authority.policy.provisioners
-    if name not in provisioners:
-        known = ", ".join(sorted(provisioners)) or "none"
+    policy = authority.policy
+    if policy.acme(name) is None:
+        known = ", ".join(sorted(filter(policy.acme, policy.provisioners))) or "none"
         raise Error(
             Kind.NOT_FOUND,
             f"there is no ACME provisioner {name[:64]!r}",

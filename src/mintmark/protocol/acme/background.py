@@ -348,5 +348,5 @@ def _problem(outcome: Failed) -> dict[str, Any]:
 
 def _settings(authority: Authority, account: Account) -> ACMEProvisioner:
     """Return the settings of an account's provisioner; defaults if it is gone."""
-    found = authority.policy.provisioners.get(account.provisioner)
+    found = authority.policy.acme(account.provisioner)
     return ACMEProvisioner(account.provisioner) if found is None else found.settings

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from mintmark.authority.policy.provisioners import Provisioner
+from mintmark.authority.policy.provisioners import ACME
 from mintmark.authority.workflow.authority import Authority
 from mintmark.model.acme import Account, AccountStatus
 from mintmark.model.errors import Error, Kind
@@ -56,7 +56,7 @@ class Call:
     """
 
     authority: Authority
-    provisioner: Provisioner
+    provisioner: ACME
     links: Links
     nonces: Nonces
     request: Request

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from mintmark.authority.policy.provisioners import Provisioner
+from mintmark.authority.policy.provisioners import ACME
 from mintmark.authority.workflow.authority import Authority
 from mintmark.authority.workflow.secrets import derive
 from mintmark.model.errors import Error, Family, Kind
@@ -137,9 +137,7 @@ class ACMEServer:
             response = self._refusal(Error(Kind.INTERNAL, repr(error)), error)
         return self._with_headers(response, links, request)
 
-    async def _call(
-        self, provisioner: Provisioner, links: Links, path: str, request: Request
-    ) -> Response:
+    async def _call(self, provisioner: ACME, links: Links, path: str, request: Request) -> Response:
         route, arguments = self._route(path, request.method)
         url = links(path) + (f"?{request.query}" if request.query else "")
         call = Call(
@@ -156,10 +154,10 @@ class ACMEServer:
             await authenticate(call, route.access)
         return await route.handler(call)
 
-    def _provisioner(self, request: Request) -> tuple[Provisioner, str]:
+    def _provisioner(self, request: Request) -> tuple[ACME, str]:
         """Return whose server a path belongs to, and the rest of the path."""
         _, _, name, path = [*request.path.split("/", 3), "", "", ""][:4]
-        found = self._authority.policy.provisioners.get(name)
+        found = self._authority.policy.acme(name)
         if found is None:
             raise Error(Kind.NOT_FOUND, "there is no ACME provisioner of this name")
         return found, path
