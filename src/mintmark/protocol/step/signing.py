@@ -1,0 +1,137 @@
+"""X.509: sign by token, renew and rekey by the certificate itself."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+
+from mintmark.authority.workflow.issue import issue
+from mintmark.authority.workflow.renew import rekey as rekey_certificate
+from mintmark.authority.workflow.renew import renew as renew_certificate
+from mintmark.model.access import Credential
+from mintmark.model.certificate import StoredCertificate
+from mintmark.model.errors import Error, Kind
+from mintmark.model.profile import PEER
+from mintmark.model.request import IssuanceRequest
+from mintmark.protocol.step import names
+from mintmark.protocol.step.call import Call
+from mintmark.protocol.step.durations import go_duration, moment
+from mintmark.protocol.step.present import issued
+from mintmark.protocol.step.refusal import StepError
+from mintmark.wire import pem
+from mintmark.wire.csr import CSR, parse_csr
+from mintmark.wire.http import Response
+
+
+async def sign(call: Call) -> Response:
+    """Issue what a token vouches for."""
+    body, requester = call.body, call.requester
+    csr = read_csr(body.csr)
+    _check_binding(call, body.csr)
+    if requester.any_names:
+        common_name, identifiers = names.of_csr(csr)
+    elif requester.credential is Credential.OIDC:
+        common_name, identifiers = names.of_subject(call.token)
+    else:
+        common_name, identifiers = names.of_token(call.token, csr)
+    now = int(call.authority.clock())
+    request = IssuanceRequest(
+        service=requester.service,
+        profile=default_profile(call),
+        key=csr.key,
+        identifiers=identifiers,
+        common_name=common_name,
+        not_before=moment(body.not_before, now),
+        not_after=moment(body.not_after, now),
+    )
+    try:
+        certificate = await issue(call.authority, requester, request)
+    except Error as error:
+        raise _too_long(call, request, now) or error from error
+    return issued(call.authority, certificate)
+
+
+async def renew(call: Call) -> Response:
+    """Issue a successor with the same key; the credential is the certificate, or a token of it."""
+    stored = _own(call)
+    try:
+        certificate = await renew_certificate(call.authority, call.requester, stored)
+    except Error as error:
+        raise _unauthorized(call, stored, error) from error
+    return issued(call.authority, certificate)
+
+
+async def rekey(call: Call) -> Response:
+    """Issue a successor with the key of a CSR, of which nothing else counts."""
+    csr = read_csr(call.body.csr)
+    stored = _own(call)
+    try:
+        certificate = await rekey_certificate(call.authority, call.requester, stored, csr.key)
+    except Error as error:
+        raise _unauthorized(call, stored, error) from error
+    return issued(call.authority, certificate)
+
+
+def read_csr(text: str | None) -> CSR:
+    """Return a CSR, PEM.
+
+    Raises:
+        Error: MALFORMED without one, BAD_CSR, BAD_PUBLIC_KEY, REJECTED_IDENTIFIER.
+    """
+    if not text:
+        raise Error(Kind.MALFORMED, "missing csr")
+    return parse_csr(text.encode())
+
+
+def _check_binding(call: Call, csr: str) -> None:
+    """Refuse another CSR than the one that a token is bound to (RFC 7800, `x5rt#S256`).
+
+    Raises:
+        Error: FORBIDDEN.
+    """
+    bound = call.requester.key_sha256
+    if bound is not None and hashlib.sha256(pem.decode(pem.CSR, csr.encode())[0]).digest() != bound:
+        raise Error(Kind.FORBIDDEN, "the token is bound to another certificate request")
+
+
+def default_profile(call: Call) -> str:
+    """Return the first profile that is open to the requester: clients cannot name one."""
+    requester = call.requester
+    return (requester.profiles or requester.rule.profiles or (PEER.name,))[0]
+
+
+def _own(call: Call) -> StoredCertificate:
+    """Return the certificate that stands for the caller."""
+    stored = call.stored if call.verified is None else call.verified.stored
+    if stored is None:
+        raise Error(Kind.MALFORMED, "missing client certificate")
+    return stored
+
+
+def _unauthorized(call: Call, stored: StoredCertificate, error: Error) -> Error:
+    """Return a refused renewal with the status by which clients tell it from a broken one."""
+    if error.kind not in {Kind.FORBIDDEN, Kind.CONFLICT, Kind.BAD_TOKEN}:
+        return error
+    if stored.revocation is None and call.authority.clock() > stored.certificate.not_after:
+        ended = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(stored.certificate.not_after))
+        return StepError(
+            Kind.UNAUTHENTICATED, f"certificate expired on {ended} +0000 UTC", status=401
+        )
+    return StepError(Kind.UNAUTHENTICATED, error.detail, status=401)
+
+
+def _too_long(call: Call, request: IssuanceRequest, now: int) -> Error | None:
+    """Return a refused lifetime in the words of step-ca, None for another refusal."""
+    lifetimes = call.requester.lifetimes
+    if lifetimes is None or request.not_after is None:
+        return None
+    backdate = call.authority.policy.backdate
+    start = now - backdate if request.not_before is None else request.not_before
+    asked, allowed = request.not_after - start, lifetimes.maximum + backdate
+    if asked <= allowed:
+        return None
+    return Error(
+        Kind.BAD_LIFETIME,
+        f"requested duration of {go_duration(asked)} is more than the authorized maximum "
+        f"certificate duration of {go_duration(allowed)}",
+    )

@@ -1,0 +1,140 @@
+"""SSH certificates: sign by token, renew and rekey by possession of the old one."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+from mintmark.authority.workflow.ssh import SSHIssued, issue_ssh, renew_ssh
+from mintmark.model.access import SSHGrant
+from mintmark.model.certificate import StoredCertificate
+from mintmark.model.errors import Error, Kind
+from mintmark.model.profile import CLIENT
+from mintmark.model.request import IssuanceRequest
+from mintmark.model.ssh import (
+    SSHCertificate,
+    SSHCertificateType,
+    SSHPublicKey,
+    SSHRequest,
+)
+from mintmark.protocol.step.call import Call, answer
+from mintmark.protocol.step.durations import moment
+from mintmark.protocol.step.present import chain
+from mintmark.protocol.step.signing import read_csr
+from mintmark.wire.http import Response
+from mintmark.wire.ssh.key import parse_blob
+
+
+async def sign(call: Call) -> Response:
+    """Issue what a token vouches for: a certificate, and what it was asked for beside it."""
+    body, now = call.body, int(call.authority.clock())
+    request = SSHRequest(
+        service=call.requester.service,
+        profile=_profile(call),
+        key=_key(body.public_key, "publicKey"),
+        key_id=body.key_id or "",
+        principals=tuple(body.principals or ()),
+        valid_after=moment(body.valid_after, now),
+        valid_before=moment(body.valid_before, now),
+    )
+    add_user = body.add_user_public_key
+    issued = await issue_ssh(
+        call.authority,
+        call.requester,
+        request,
+        identity=_identity(call),
+        add_user_key=_key(add_user, "addUserPublicKey") if add_user else None,
+    )
+    return _issued(call, issued)
+
+
+async def renew(call: Call) -> Response:
+    """Issue a successor for a host certificate, with the same key."""
+    return await _succeed(call, None)
+
+
+async def rekey(call: Call) -> Response:
+    """Issue a successor for a host certificate, with another key."""
+    return await _succeed(call, _key(call.body.public_key, "publicKey"))
+
+
+async def _succeed(call: Call, key: SSHPublicKey | None) -> Response:
+    stored = call.token.stored
+    if stored is None or not isinstance(stored.certificate, SSHCertificate):
+        raise Error(Kind.MALFORMED, "the token was not signed with an SSH certificate")
+    try:
+        certificate = await renew_ssh(call.authority, call.requester, stored, key=key)
+    except Error as error:
+        raise _host_only(stored, error) or error from error
+    return answer(201, {"crt": base64.b64encode(certificate.der).decode()})
+
+
+def _host_only(stored: StoredCertificate, error: Error) -> Error | None:
+    """Return what step-ca says of user certificates, which are not renewed unless claimed."""
+    certificate = stored.certificate
+    if error.kind is not Kind.FORBIDDEN or not isinstance(certificate, SSHCertificate):
+        return None
+    if certificate.type is SSHCertificateType.HOST:
+        return None
+    return Error(Kind.MALFORMED, "sshpop certificate must be a host ssh certificate")
+
+
+def _profile(call: Call) -> str:
+    """Return the profile of the type that was asked for: the first that is open.
+
+    Raises:
+        Error: MALFORMED for a type that is none, FORBIDDEN for one that the token is not for.
+    """
+    grant = call.requester.ssh
+    if grant is None:
+        raise Error(Kind.FORBIDDEN, "the token does not vouch for SSH certificates")
+    type_ = _type(call.body.cert_type, grant)
+    profiles = call.authority.policy.ssh_profiles
+    for name in grant.profiles or profiles:
+        if name in profiles and profiles[name].type is type_:
+            return name
+    raise Error(Kind.FORBIDDEN, f"the token does not vouch for SSH {type_.word} certificates")
+
+
+def _type(text: str | None, grant: SSHGrant) -> SSHCertificateType:
+    word = (text or "").lower()
+    for type_ in SSHCertificateType:
+        if word == type_.word:
+            return type_
+    if word:
+        raise Error(Kind.MALFORMED, f"unknown certType {word[:40]!r}", hint="send 'user' or 'host'")
+    only_host = grant.types == {SSHCertificateType.HOST}
+    return SSHCertificateType.HOST if only_host else SSHCertificateType.USER
+
+
+def _key(text: str | None, name: str) -> SSHPublicKey:
+    if not text:
+        raise Error(Kind.MALFORMED, f"missing or empty {name}")
+    try:
+        blob = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise Error(Kind.MALFORMED, f"{name} is not base64 (RFC 4648 §4)") from None
+    return parse_blob(blob)
+
+
+def _identity(call: Call) -> IssuanceRequest | None:
+    """Return the request for an X.509 client certificate that goes with the SSH one."""
+    if not call.body.identity_csr:
+        return None
+    csr = read_csr(call.body.identity_csr)
+    return IssuanceRequest(
+        service=call.requester.service,
+        profile=CLIENT.name,
+        key=csr.key,
+        identifiers=csr.identifiers,
+    )
+
+
+def _issued(call: Call, issued: SSHIssued) -> Response:
+    members: dict[str, Any] = {"crt": base64.b64encode(issued.certificate.der).decode()}
+    if issued.add_user is not None:
+        members["addUserCrt"] = base64.b64encode(issued.add_user.der).decode()
+    if issued.identity is not None:
+        members["identityCrt"] = chain(call.authority, issued.identity)
+    return answer(201, members)
