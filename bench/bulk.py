@@ -117,7 +117,7 @@ def certificates(database: Path, count: int) -> None:
             held[owner, not_after // DAY] += 1
         with connection:
             connection.executemany(
-                "INSERT INTO certificates VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, ?)", rows
+                "INSERT INTO certificates VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, ?, NULL)", rows
             )
             connection.executemany("INSERT INTO certificate_names VALUES (?, ?)", names)
             connection.executemany("INSERT INTO audit VALUES (?, ?)", leaves)

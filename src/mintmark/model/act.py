@@ -138,7 +138,8 @@ class Act:
             account key is bound to another account.
 
     Raises:
-        ValueError: what must be recorded comes without a record.
+        ValueError: what must be recorded comes without a record, or companions without a first
+            certificate.
     """
 
     audit: AuditRecord | None = None
@@ -157,6 +158,8 @@ class Act:
     changes: tuple[Change, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.companions and self.certificate is None:
+            raise ValueError("companions accompany a certificate")
         if self.audit is None and (
             self.certificate is not None
             or self.revocations
@@ -169,3 +172,8 @@ class Act:
             or not self.changes
         ):
             raise ValueError("an act needs an audit record unless it only changes ACME's objects")
+
+    @property
+    def certificates(self) -> tuple[Certificate, ...]:
+        """Every new certificate, companions behind the first one."""
+        return () if self.certificate is None else (self.certificate, *self.companions)

@@ -13,7 +13,9 @@ from typing import Final
 from mintmark.model.act import Act, RateClaim
 from mintmark.model.certificate import Certificate, Revocation
 from mintmark.model.errors import Error, Kind
+from mintmark.model.ssh import BanKind
 from mintmark.model.time import DAY, HOUR
+from mintmark.store.ssh_rows import ban_keys
 from mintmark.store.versions import Versions
 
 _SECOND: Final = 1_000_000  # rates count in microseconds
@@ -38,9 +40,9 @@ class Held:
 class Conditions:
     """The facts a batch asks for, and the decisions made on them.
 
-    The store fills in `arrivals`, `holdings`, `held`, `revoked`, `blocked`, `tokens`,
-    `remembered` and `versions` for the keys it finds there; then it calls `admit` for each act
-    in order.
+    The store fills in `arrivals`, `holdings`, `held`, `revoked`, `blocked`, `banned`, `tokens`,
+    `used`, `remembered`, `provisioners` and `versions` for the keys it finds there; then it
+    calls `admit` for each act in order.
 
     Args:
         acts: of the batch.
@@ -49,6 +51,7 @@ class Conditions:
 
     __slots__ = (
         "arrivals",
+        "banned",
         "blocked",
         "blocks",
         "changes",
@@ -56,9 +59,11 @@ class Conditions:
         "holdings",
         "moved",
         "now",
+        "provisioners",
         "remembered",
         "revoked",
         "tokens",
+        "used",
         "versions",
     )
 
@@ -69,9 +74,12 @@ class Conditions:
         self.held: dict[bytes, Held | None] = {}
         self.revoked: dict[bytes, bool] = {}
         self.blocked: dict[bytes, bool] = {}
-        self.blocks = False  # whether an act of the batch blocks a key
+        self.banned: dict[tuple[bytes, str], bool] = {}  # by value and kind
+        self.blocks = False  # whether an act of the batch blocks or bans anything
         self.tokens: dict[bytes, int | None] = {}
+        self.used: dict[bytes, bool] = {}
         self.remembered: dict[bytes, bool] = {}
+        self.provisioners: dict[str, int] = {}  # versions
         self.versions: Final = Versions()
         self.moved: set[str] = set()
         self.changes: dict[tuple[str, int], int] = {}
@@ -83,27 +91,46 @@ class Conditions:
             self.arrivals[claim.key] = 0
         if act.quota is not None:
             self.holdings[act.quota.service] = 0
-        if act.certificate is not None:
-            self.blocked[act.certificate.spki_sha256] = False
-            if act.certificate.replaces is not None:
-                self.held[act.certificate.replaces] = None
-        self.blocks = self.blocks or act.blocked_key is not None
+        for certificate in act.certificates:
+            self._ask_certificate(certificate)
+        for ban in act.bans:
+            self.banned[ban.value, ban.kind.value] = False
+        self.blocks = self.blocks or act.blocked_key is not None or bool(act.bans)
         for revocation in act.revocations:
             self.held[revocation.serial] = None
             self.revoked[revocation.serial] = False
+        self._ask_once(act)
+        self.versions.ask(act)
+
+    def _ask_once(self, act: Act) -> None:
+        """Note what can happen once."""
         if act.burns_token is not None:
             self.tokens[act.burns_token] = None
+        if act.burns is not None:
+            self.used[act.burns.sha256] = False
         if act.idempotency is not None:
             self.remembered[act.idempotency.key_sha256] = False
-        self.versions.ask(act)
+        if act.provisioner is not None:
+            self.provisioners[act.provisioner.name] = 0
+
+    def _ask_certificate(self, certificate: Certificate) -> None:
+        self.blocked[certificate.spki_sha256] = False
+        if certificate.replaces is not None:
+            self.held[certificate.replaces] = None
+        for key in ban_keys(certificate):
+            self.banned[key] = False
 
     def admit(self, act: Act) -> Error | None:
         """Decide an act and count it; a refused act changes nothing that others see."""
         refusal = (
             self._repeated(act)
             or self._token_refused(act)
+            or self._used_up(act)
             or self._already_revoked(act)
             or self._key_blocked(act)
+            or self._forbidden_by_ban(act)
+            or self._banned_before(act)
+            or self._overtaken(act)
             or self.versions.refuse(act)
             or self._over_quota(act)
             or self._over_rate(act)
@@ -134,6 +161,19 @@ class Conditions:
             Kind.BAD_TOKEN, f"the one-time token {what}", hint="ask for a new one: mintmark token"
         )
 
+    def _used_up(self, act: Act) -> Error | None:
+        burn = act.burns
+        if burn is None or act.audit is None:
+            return None
+        # One that has expired since it was looked at may have been forgotten already.
+        if not self.used[burn.sha256] and act.audit.time <= burn.expires_at:
+            return None
+        return Error(
+            Kind.BAD_TOKEN,
+            "the token is unknown, used up or expired",
+            hint="ask for a new one: each is good for one request",
+        )
+
     def _already_revoked(self, act: Act) -> Error | None:
         seen: set[bytes] = set()
         for revocation in act.revocations:
@@ -146,7 +186,7 @@ class Conditions:
         return None
 
     def _key_blocked(self, act: Act) -> Error | None:
-        if act.certificate is None or not self.blocked[act.certificate.spki_sha256]:
+        if not any(self.blocked[certificate.spki_sha256] for certificate in act.certificates):
             return None
         return Error(
             Kind.BAD_PUBLIC_KEY,
@@ -154,18 +194,58 @@ class Conditions:
             hint="make a new key",
         )
 
+    def _forbidden_by_ban(self, act: Act) -> Error | None:
+        for certificate in act.certificates:
+            for key in ban_keys(certificate):
+                if not self.banned[key]:
+                    continue
+                if key[1] == BanKind.KEY.value:
+                    return Error(
+                        Kind.BAD_PUBLIC_KEY,
+                        "the SSH public key is banned",
+                        hint="make a new key",
+                    )
+                return Error(
+                    Kind.FORBIDDEN,
+                    f"the key id '{certificate.common_name}' is banned",
+                    hint="no SSH certificate bears it any more; ask an admin about it",
+                )
+        return None
+
+    def _banned_before(self, act: Act) -> Error | None:
+        seen: set[tuple[bytes, str]] = set()
+        for ban in act.bans:
+            key = (ban.value, ban.kind.value)
+            if self.banned[key] or key in seen:
+                value = ban.value.hex() if ban.kind is BanKind.KEY else ban.value.decode()
+                return Error(Kind.CONFLICT, f"{ban.kind.value} '{value}' is banned already")
+            seen.add(key)
+        return None
+
+    def _overtaken(self, act: Act) -> Error | None:
+        provisioner = act.provisioner
+        if provisioner is None or provisioner.version == self.provisioners[provisioner.name] + 1:
+            return None
+        return Error(
+            Kind.CONFLICT,
+            f"provisioner '{provisioner.name}' was changed by another request",
+            hint="read it again and decide anew",
+        )
+
     def _over_quota(self, act: Act) -> Error | None:
         quota = act.quota
-        if quota is None or act.certificate is None:
+        if quota is None:
+            return None
+        mine = [one for one in act.certificates if one.service == quota.service]
+        if not mine:
             return None
         held = self.holdings[quota.service]
-        if self._frees_a_place(act.certificate, quota.service):
-            held -= 1
-        if held < quota.max_certificates:
+        freed = {one.replaces for one in mine if self._frees_a_place(one, quota.service)}
+        if held - len(freed) + len(mine) <= quota.max_certificates:
             return None
         return Error(
             Kind.FORBIDDEN,
-            f"service '{quota.service}' holds {held} active certificates"
+            f"service '{quota.service}' holds {held - len(freed)} active certificates"
             f" (limit: {quota.max_certificates})",
             hint="renew or revoke one of them, or raise max_certificates of the service",
         )
@@ -215,16 +295,22 @@ class Conditions:
                 max(self.arrivals[claim.key], now) + _WINDOW // claim.per_hour
             )
             self.moved.add(claim.key)
-        if act.certificate is not None:
-            self._add(act.certificate)
+        for certificate in act.certificates:
+            self._add(certificate)
         for revocation in act.revocations:
             self._revoke(revocation)
         if act.blocked_key in self.blocked:
             self.blocked[act.blocked_key] = True
+        for ban in act.bans:
+            self.banned[ban.value, ban.kind.value] = True
         if act.burns_token is not None:
             self.tokens[act.burns_token] = None
+        if act.burns is not None:
+            self.used[act.burns.sha256] = True
         if act.idempotency is not None:
             self.remembered[act.idempotency.key_sha256] = True
+        if act.provisioner is not None:
+            self.provisioners[act.provisioner.name] = act.provisioner.version
         self.versions.count(act)
 
     def _add(self, certificate: Certificate) -> None:

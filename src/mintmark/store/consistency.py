@@ -7,12 +7,12 @@ stays small, however long they are.
 
 from __future__ import annotations
 
-from base64 import b64decode
 from typing import Final
 
 from mintmark.model.errors import Error
 from mintmark.model.time import DAY
 from mintmark.store import leaf as leaves
+from mintmark.store import ssh_rows
 from mintmark.store.interface import Store
 from mintmark.wire.certificate import serial_of
 
@@ -23,6 +23,9 @@ QUESTIONS: Final = {
     "{} valid ACME orders name a certificate that is not there": """
         SELECT count(*) FROM acme_orders o WHERE certificate IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM certificates c WHERE c.serial = o.certificate)""",
+    "{} certificates are of another kind than their issuer": """
+        SELECT count(*) FROM certificates c JOIN issuers i ON i.id = c.issuer
+        WHERE i.kind != coalesce(c.kind, 'x509')""",
     "{} revocations do not agree with their certificate": """
         SELECT count(*) FROM revocations r JOIN certificates c ON c.serial = r.serial
         WHERE c.issuer != r.issuer OR c.id IS DISTINCT FROM r.certificate""",
@@ -33,6 +36,12 @@ QUESTIONS: Final = {
             FROM certificates c GROUP BY 1, 2) AS counted
         LEFT JOIN holdings h USING (service, day)
         WHERE counted.active != coalesce(h.active, 0)""",
+    "{} principals of SSH hosts do not agree with their certificate": """
+        SELECT count(*) FROM ssh_hosts h LEFT JOIN certificates c ON c.id = h.certificate
+        WHERE c.kind IS DISTINCT FROM 'ssh-host' OR c.not_after != h.not_after""",
+    "{} KRLs have a number that is not above the one published before": """
+        SELECT count(*) FROM (SELECT number, lag(number) OVER (ORDER BY place) AS before
+        FROM krls) AS numbered WHERE number <= before""",
 }
 
 
@@ -57,14 +66,12 @@ class Match:
 
     def record(self, id_: int, leaf: leaves.Leaf) -> None:
         """Take in a record; those that issued nothing are passed over."""
-        if not leaf.certificate_sha256:
-            return
-        serial, digest = bytes.fromhex(leaf.certificate), b64decode(leaf.certificate_sha256)
-        row = self._rows.pop(serial, None)
-        if row is None:
-            self._records[serial] = (id_, digest)
-        else:
-            self._compare(id_, serial, row[1], digest)
+        for serial, digest in leaf.issued().items():
+            row = self._rows.pop(serial, None)
+            if row is None:
+                self._records[serial] = (id_, digest)
+            else:
+                self._compare(id_, serial, row[1], digest)
 
     async def read_rows(self, *, to_the_end: bool = False) -> None:
         """Read certificates until every record so far has its row, or there are no more."""
@@ -138,8 +145,14 @@ def expired(now: int) -> tuple[tuple[str, int], ...]:
     )
 
 
-def unreadable(serial: bytes, der: bytes) -> list[str]:
+def unreadable(serial: bytes, der: bytes, kind: str | None) -> list[str]:
     """Return what is wrong with a stored certificate by itself, as sentences."""
+    if kind is not None:
+        try:
+            ssh_rows.parse(serial, der, kind)
+        except Error as error:
+            return [error.detail]
+        return []
     try:
         found = serial_of(der)
     except Error:

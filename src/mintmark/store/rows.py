@@ -13,7 +13,8 @@ from mintmark.model.certificate import Certificate, Reason, Revocation, StoredCe
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier, IdentifierType
 from mintmark.model.issuer import Issuer
-from mintmark.store import acme_rows
+from mintmark.model.ssh import BanKind, SSHCertificate
+from mintmark.store import acme_rows, ssh_rows
 from mintmark.wire import certificate as wire_certificate
 from mintmark.wire import der
 
@@ -31,16 +32,22 @@ def refuse_unstorable(act: Act) -> None:
     Raises:
         Error: MALFORMED.
     """
-    certificate = act.certificate
-    if certificate is None and act.token is None and not act.changes:
+    if not (act.certificate or act.token or act.changes or act.provisioner or act.bans):
         return
     texts = [act.audit.service] if act.audit is not None else []
     for change in act.changes:
         texts += acme_rows.texts(change)
-    if certificate is not None:
+    for certificate in act.certificates:
         texts += (certificate.service, certificate.profile, certificate.common_name)
+        if isinstance(certificate, SSHCertificate):
+            texts += ssh_rows.texts(certificate)
     if act.token is not None:
-        texts.append(act.token.service)
+        texts += (act.token.service, *act.token.principals)
+    if act.provisioner is not None:
+        texts += (act.provisioner.name, act.provisioner.type)
+    for ban in act.bans:
+        if ban.kind is BanKind.KEY_ID:
+            texts.append(ban.value.decode(errors="surrogateescape"))
     if not "".join(texts).isprintable():
         text = next(text for text in texts if not text.isprintable())
         raise Error(Kind.MALFORMED, f"{text!r} has characters that cannot be stored")
@@ -49,6 +56,8 @@ def refuse_unstorable(act: Act) -> None:
 def names(certificate: Certificate) -> set[str]:
     """Return the names under which a certificate is found."""
     found = {identifier.value for identifier in certificate.identifiers}
+    if isinstance(certificate, SSHCertificate):
+        found.update(certificate.principals)
     if certificate.common_name:
         found.add(certificate.common_name)
     return found
@@ -63,7 +72,7 @@ def metadata_text(certificate: Certificate) -> str | None:
 STORED_CERTIFICATES: Final = """
 c.id, c.serial, i.issuer, c.service, c.profile, c.replaces, c.metadata, c.der,
 (SELECT serial FROM certificates WHERE replaces = c.serial ORDER BY id DESC LIMIT 1),
-r.revoked_at, r.reason, r.not_after
+r.revoked_at, r.reason, r.not_after, c.kind
 FROM certificates c JOIN issuers i ON i.id = c.issuer
 LEFT JOIN revocations r ON r.certificate = c.id
 """
@@ -72,26 +81,52 @@ LEFT JOIN revocations r ON r.certificate = c.id
 def stored_certificate(row: tuple[Any, ...]) -> StoredCertificate:
     """Return a certificate with its fate from one row of `STORED_CERTIFICATES`."""
     sequence, serial, issuer_id, service, profile, replaces, metadata, octets = row[:8]
-    parsed = wire_certificate.parse(octets)
-    certificate = Certificate(
+    replaced_by, revoked_at, reason, not_after, kind = row[8:13]
+    fate = None
+    if revoked_at is not None:
+        fate = Revocation(serial, issuer_id, revoked_at, Reason(reason), not_after)
+    certificate: Certificate
+    if kind is not None:
+        certificate = _ssh_certificate(row, kind)
+    else:
+        parsed = wire_certificate.parse(octets)
+        certificate = Certificate(
+            serial=serial,
+            issuer=issuer_id,
+            service=service,
+            profile=profile,
+            common_name=parsed.common_name,
+            identifiers=parsed.identifiers,
+            not_before=parsed.not_before,
+            not_after=parsed.not_after,
+            der=octets,
+            spki_sha256=sha256(parsed.spki).digest(),
+            replaces=replaces,
+            metadata=_metadata(metadata) if metadata else None,
+        )
+    return StoredCertificate(certificate, fate, sequence, replaced_by)
+
+
+def _ssh_certificate(row: tuple[Any, ...], kind: str) -> SSHCertificate:
+    _, serial, issuer_id, service, profile, replaces, metadata, octets = row[:8]
+    fields = ssh_rows.parse(serial, octets, kind)
+    return SSHCertificate(
         serial=serial,
         issuer=issuer_id,
         service=service,
         profile=profile,
-        common_name=parsed.common_name,
-        identifiers=parsed.identifiers,
-        not_before=parsed.not_before,
-        not_after=parsed.not_after,
+        common_name=fields.key_id,
+        identifiers=(),
+        not_before=fields.valid_after,
+        not_after=fields.valid_before - 1,
         der=octets,
-        spki_sha256=sha256(parsed.spki).digest(),
+        spki_sha256=fields.key.spki_sha256,
         replaces=replaces,
         metadata=_metadata(metadata) if metadata else None,
+        type=fields.type,
+        principals=fields.principals,
+        key_sha256=fields.key.sha256,
     )
-    replaced_by, revoked_at, reason, not_after = row[8:12]
-    fate = None
-    if revoked_at is not None:
-        fate = Revocation(serial, issuer_id, revoked_at, Reason(reason), not_after)
-    return StoredCertificate(certificate, fate, sequence, replaced_by)
 
 
 def issuer_row(issuer: Issuer) -> tuple[Any, ...]:
@@ -122,16 +157,24 @@ def issuer(row: tuple[Any, ...]) -> Issuer:
 
 
 def token_row(token: Token) -> tuple[Any, ...]:
-    """Return (sha256, service, identifiers, profiles, expires_at)."""
-    identifiers = _json([(name.type.value, name.value) for name in token.identifiers]).decode()
-    profiles = _json(token.profiles).decode()
-    return token.sha256, token.service, identifiers, profiles, token.expires_at
+    """Return (sha256, service, identifiers, profiles, expires_at, principals)."""
+    return (
+        token.sha256,
+        token.service,
+        _json([(name.type.value, name.value) for name in token.identifiers]).decode(),
+        _json(token.profiles).decode(),
+        token.expires_at,
+        _json(token.principals).decode(),
+    )
+
+
+TOKENS: Final = "SELECT sha256, service, identifiers, profiles, expires_at, principals FROM tokens"
 
 
 def token(row: tuple[Any, ...]) -> Token:
-    """Return a token from the columns of `token_row`."""
+    """Return a token from one row of `TOKENS`."""
     identifiers = tuple(Identifier(IdentifierType(kind), value) for kind, value in _pairs(row[2]))
-    return Token(row[0], row[1], identifiers, _texts(row[3]), row[4])
+    return Token(row[0], row[1], identifiers, _texts(row[3]), row[4], _texts(row[5]))
 
 
 def remembered_row(act: Act, idempotency: IdempotencyKey) -> tuple[Any, ...]:

@@ -7,6 +7,8 @@ import pytest
 
 from mintmark.model.act import Act, AuditRecord
 from mintmark.model.audit import Checkpoint
+from mintmark.model.certificate import Reason
+from mintmark.model.ssh import BanKind, SSHBan
 from mintmark.store import leaf as leaves
 from tests.unit.store.acts import NOW, certificate, issuance, note, record, revoking
 
@@ -31,7 +33,9 @@ def test_a_leaf_has_its_keys_sorted_whatever_it_holds():
     act = Act(
         record(certificate=issued.serial, address="::1", details={"x": "y"}),
         certificate=issued,
+        companions=(certificate(),),
         revocations=revoking(certificate()).revocations,
+        bans=(SSHBan(BanKind.KEY_ID, b"alice", NOW, Reason.UNSPECIFIED),),
     )
     found = json.loads(leaves.encode(act))
     assert list(found) == sorted(found)

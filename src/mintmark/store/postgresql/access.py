@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Any, Final, TypeVar
+
+import asyncpg
 
 from mintmark.model.time import Clock
 from mintmark.store.interface import Statistics
@@ -13,7 +15,7 @@ from mintmark.store.postgresql import check
 from mintmark.store.postgresql.acme import find_accounts, find_authorizations, find_orders
 from mintmark.store.postgresql.burner import Burner
 from mintmark.store.postgresql.connection import Address, Lanes, explain, unavailable
-from mintmark.store.postgresql.lookup import Lookup, find_blocked, find_fates
+from mintmark.store.postgresql.lookup import Lookup, find_blocked, find_fates, find_used
 from mintmark.store.postgresql.writer import WRITERS, Writer
 
 T = TypeVar("T")
@@ -70,6 +72,27 @@ class Access:
         """Do long work on a connection of its own, in a task of its own."""
         return await asyncio.get_running_loop().create_task(self._on_own_connection(work))
 
+    def _snapshot(
+        self, fetch: Callable[[Any, Any | None], Awaitable[list[Any]]]
+    ) -> Iterator[list[Any]]:
+        """Yield pages of one snapshot, outside of the loop, on a connection of its own.
+
+        Args:
+            fetch: returns the page behind a row, None for the first one.
+        """
+        with asyncio.Runner() as runner:
+            connection = runner.run(self._address.connect(long=True))
+            try:
+                runner.run(connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+                before = None
+                while page := runner.run(_awaited(fetch(connection, before))):
+                    yield page
+                    before = page[-1]
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                raise explain(error) from error
+            finally:
+                connection.terminate()
+
     async def _on_own_connection(self, work: Callable[[Any], Awaitable[T]]) -> T:
         connection = await self._address.connect(long=True)
         try:
@@ -78,6 +101,10 @@ class Access:
             raise explain(error) from error
         finally:
             await connection.close()
+
+
+async def _awaited(result: Awaitable[T]) -> T:
+    return await result
 
 
 class _Parts:
@@ -91,6 +118,7 @@ class _Parts:
         self.burner = Burner(self.burning, statistics)
         self.fates = Lookup(self.reading, find_fates)
         self.blocked = Lookup(self.reading, find_blocked)
+        self.used = Lookup(self.reading, find_used)
         self.accounts = Lookup(self.reading, find_accounts)
         self.orders = Lookup(self.reading, find_orders)
         self.authorizations = Lookup(self.reading, find_authorizations)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from mintmark.model.acme import Account, Authorization, Order, RenewalWindow
 from mintmark.model.time import DAY
-from mintmark.store import acme_rows
+from mintmark.store import acme_rows, ssh_rows
 from mintmark.store.acme_rows import ENDED, TABLES, TIDY_ROWS, Table, pause_row, window_row
 from mintmark.store.versions import KINDS, Versioned, Versions, overtaken
 
@@ -163,7 +163,7 @@ async def set_renewal_windows(connection: Any, windows: Sequence[RenewalWindow])
 async def tidy(connection: Any, now: int) -> int:
     """Delete some of what has ended; return how many rows, 0 when nothing is left to delete."""
     deleted = 0
-    for table, _, condition in ENDED:
+    for table, _, condition in (*ENDED, *ssh_rows.ENDED):
         # What somebody is changing just now can wait for the next time.
         done = await connection.execute(
             f"DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {table}"  # noqa: S608 - ours

@@ -183,7 +183,7 @@ class PostgreSQLACME(Access):
             some = windows[start : start + WINDOWS_AT_ONCE]
             await self._write(partial(acme.set_renewal_windows, windows=some))
 
-    async def _tidy_acme(self, now: int) -> int:
+    async def _tidy_ended(self, now: int) -> int:
         """Delete what has ended, a little at a time; return how many rows."""
         deleted = 0
         while some := await self._write(partial(acme.tidy, now=now)):

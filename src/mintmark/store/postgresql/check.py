@@ -18,10 +18,10 @@ _QUESTIONS: Final = QUESTIONS | {
         (PARTITION BY issuer ORDER BY place) AS before FROM crls) AS numbered
         WHERE number <= before""",
     "{} tables lack the trigger that refuses changes": """
-        SELECT 5 - count(*) FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+        SELECT 6 - count(*) FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
         WHERE p.proname = 'refuse_change' AND t.tgenabled = 'O' AND t.tgrelid IN
             ('certificates'::regclass, 'revocations'::regclass, 'blocked_keys'::regclass,
-             'audit'::regclass, 'checkpoints'::regclass)""",
+             'audit'::regclass, 'checkpoints'::regclass, 'ssh_bans'::regclass)""",
 }
 
 
@@ -87,10 +87,12 @@ async def check(connection: Any) -> list[str]:
             found.append(sentence.format(wrong))
     after = 0
     while page := await connection.fetch(
-        "SELECT id, serial, der FROM certificates WHERE id > $1 ORDER BY id LIMIT $2", after, _ROWS
+        "SELECT id, serial, der, kind FROM certificates WHERE id > $1 ORDER BY id LIMIT $2",
+        after,
+        _ROWS,
     ):
-        for _, serial, der in page:
-            found += unreadable(serial, der)
+        for _, serial, der, kind in page:
+            found += unreadable(serial, der, kind)
         after = page[-1][0]
     return found
 

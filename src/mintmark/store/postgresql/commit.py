@@ -14,12 +14,14 @@ from typing import Any, Final
 import asyncpg
 
 from mintmark.model.act import Act
+from mintmark.model.certificate import Certificate
 from mintmark.model.errors import Error, Kind
 from mintmark.model.time import DAY
 from mintmark.store.conditions import Conditions, Held
+from mintmark.store.postgresql import ssh
 from mintmark.store.postgresql.acme import read_versions, write_changes
 from mintmark.store.rows import metadata_text, names, remembered_row, token_row
-from mintmark.wire.crl import entry
+from mintmark.store.ssh_rows import X509, kind, revocation_entry
 
 _LOCK_SPACE: Final = 0x6D6D  # "mm": apart from other users of advisory locks
 _LOCK_MASK: Final = 0xFFFF
@@ -54,16 +56,18 @@ WHERE key_sha256 = ANY($6::bytea[])
 UNION ALL
 SELECT 'blocked', NULL, spki_sha256, NULL, NULL FROM blocked_keys
 WHERE spki_sha256 = ANY($9::bytea[])
+UNION ALL
+SELECT 'used', NULL, sha256, NULL, NULL FROM used_tokens WHERE sha256 = ANY($10::bytea[])
 """
-_ISSUERS: Final = "SELECT issuer, id FROM issuers WHERE issuer = ANY($1)"
+_ISSUERS: Final = "SELECT issuer, id, kind FROM issuers WHERE issuer = ANY($1)"
 
 # One round trip for what almost every batch writes.
 _WRITE: Final = """
 WITH stored AS (
     INSERT INTO certificates
-        (serial, issuer, service, profile, not_after, replaces, metadata, der)
+        (serial, issuer, service, profile, not_after, replaces, metadata, der, kind)
     SELECT * FROM unnest($1::bytea[], $2::integer[], $3::text[], $4::text[], $5::bigint[],
-                         $6::bytea[], $7::text[], $8::bytea[])
+                         $6::bytea[], $7::text[], $8::bytea[], $17::text[])
     RETURNING id, serial
 ), named AS (
     INSERT INTO certificate_names
@@ -75,6 +79,8 @@ WITH stored AS (
 ), changed AS (
     INSERT INTO holdings SELECT * FROM unnest($14::text[], $15::bigint[], $16::bigint[])
     ON CONFLICT (service, day) DO UPDATE SET active = holdings.active + excluded.active
+), used AS (
+    INSERT INTO used_tokens SELECT * FROM unnest($18::bytea[], $19::bigint[])
 )
 INSERT INTO audit (leaf) SELECT unnest($11::bytea[])
 """
@@ -88,7 +94,7 @@ LEFT JOIN certificates c ON c.serial = n.serial
 _BLOCKED: Final = "INSERT INTO blocked_keys SELECT unnest($1::bytea[]) ON CONFLICT DO NOTHING"
 _NEW_TOKENS: Final = """
 INSERT INTO tokens
-SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::bigint[])
+SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[])
 """
 _BURN: Final = "DELETE FROM tokens WHERE sha256 = ANY($1)"
 _REMEMBER: Final = """
@@ -97,25 +103,41 @@ INSERT INTO idempotency SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea
 
 
 class Issuers:
-    """Row numbers of issuers, by id; they never change."""
+    """Row numbers and kinds of issuers, by id; they never change."""
 
     __slots__ = ("_known",)
 
     def __init__(self) -> None:
-        self._known: dict[str, int] = {}
+        self._known: dict[str, tuple[int, str]] = {}
 
-    async def numbers(self, connection: Any, ids: Iterable[str]) -> dict[str, int]:
-        """Return the row numbers of all issuers named.
+    async def find(self, connection: Any, ids: Iterable[str]) -> dict[str, tuple[int, str]]:
+        """Return the row numbers and kinds of all issuers named.
 
         Raises:
             Error: INTERNAL when one of them was never added.
         """
         wanted = set(ids) - self._known.keys()
         if wanted:
-            self._known.update(await connection.fetch(_ISSUERS, list(wanted)))
+            for issuer, number, signs in await connection.fetch(_ISSUERS, list(wanted)):
+                self._known[issuer] = number, signs
         for issuer in wanted - self._known.keys():
             raise Error(Kind.INTERNAL, f"issuer '{issuer}' is not in the store")
         return self._known
+
+    async def numbers(self, connection: Any, certificates: Sequence[Certificate]) -> list[int]:
+        """Return the row numbers of the certificates' issuers.
+
+        Raises:
+            Error: INTERNAL when one of them was never added, or signs other certificates.
+        """
+        known = await self.find(connection, {one.issuer for one in certificates})
+        numbers = []
+        for certificate in certificates:
+            number, signs = known[certificate.issuer]
+            if signs != (kind(certificate) or X509):
+                raise Error(Kind.INTERNAL, f"issuer '{certificate.issuer}' signs '{signs}' alone")
+            numbers.append(number)
+        return numbers
 
 
 def begin(conditions: Conditions) -> str:
@@ -128,11 +150,13 @@ def begin(conditions: Conditions) -> str:
     keys += [f"service {service}" for service in conditions.holdings]
     keys += [f"certificate {serial.hex()}" for serial in conditions.held]
     keys += [f"token {sha256.hex()}" for sha256 in conditions.tokens]
+    keys += [f"used {sha256.hex()}" for sha256 in conditions.used]
+    keys += [f"provisioner {name}" for name in conditions.provisioners]
     keys += [f"request {key_sha256.hex()}" for key_sha256 in conditions.remembered]
     keys += [f"account {name} {key.hex()}" for name, key in conditions.versions.owners]
     locks = sorted({zlib.crc32(key.encode()) & _LOCK_MASK for key in keys})
     statements = "BEGIN; SELECT pg_current_xact_id();"
-    # Who certifies keys waits for who blocks one, and not for each other.
+    # Who certifies keys waits for who blocks or bans one, and not for each other.
     if conditions.blocks:
         statements += f" SELECT pg_advisory_xact_lock({_LOCK_SPACE}, {_KEYS_LOCK});"
     elif conditions.blocked:
@@ -189,25 +213,28 @@ async def _read_conditions(connection: Any, conditions: Conditions) -> None:
             conditions.remembered,
         )
     ]
-    blocked = list(conditions.blocked)
-    if any(keys) or blocked:
-        await _read_facts(connection, conditions, [*keys, now // DAY, now, blocked])
+    blocked, used = list(conditions.blocked), list(conditions.used)
+    if any(keys) or blocked or used:
+        await _read_facts(connection, conditions, [*keys, now // DAY, now, blocked, used])
+    await ssh.read_conditions(connection, conditions)
     await read_versions(connection, conditions.versions)
 
 
 async def _read_facts(connection: Any, conditions: Conditions, asked: Sequence[Any]) -> None:
-    for kind, text, octets, number, flag in await connection.fetch(_FACTS, *asked):
-        if kind == "rate":
+    for fact, text, octets, number, flag in await connection.fetch(_FACTS, *asked):
+        if fact == "rate":
             conditions.arrivals[text] = number
-        elif kind == "service":
+        elif fact == "service":
             conditions.holdings[text] = number
-        elif kind == "held":
+        elif fact == "held":
             conditions.held[octets] = Held(text, number, flag)
-        elif kind == "revoked":
+        elif fact == "revoked":
             conditions.revoked[octets] = True
-        elif kind == "blocked":
+        elif fact == "blocked":
             conditions.blocked[octets] = True
-        elif kind == "token":
+        elif fact == "used":
+            conditions.used[octets] = True
+        elif fact == "token":
             conditions.tokens[octets] = number
         else:
             conditions.remembered[octets] = True
@@ -219,20 +246,21 @@ async def _write_certificates(
     conditions: Conditions,
     issuers: Issuers,
 ) -> int:
-    certificates = [act.certificate for act, _ in admitted if act.certificate is not None]
-    numbers = await issuers.numbers(connection, {c.issuer for c in certificates})
+    certificates = [one for act, _ in admitted for one in act.certificates]
+    numbers = await issuers.numbers(connection, certificates)
     found_by = [(name, c.serial) for c in certificates for name in names(c)]
     moved = sorted(conditions.moved)
     # Sorted, because their rows are the one thing that batches wait for without a lock above.
     changes = [(*key, by) for key, by in sorted(conditions.changes.items()) if by]
     leaves = [leaf for _, leaf in admitted if leaf]
-    rows = len(certificates) + len(found_by) + len(leaves) + len(moved) + len(changes)
+    burns = [act.burns for act, _ in admitted if act.burns is not None]
+    rows = len(certificates) + len(found_by) + len(leaves) + len(moved) + len(changes) + len(burns)
     if not rows:
         return 0
     await connection.execute(
         _WRITE,
         [c.serial for c in certificates],
-        [numbers[c.issuer] for c in certificates],
+        numbers,
         [c.service for c in certificates],
         [c.profile for c in certificates],
         [c.not_after for c in certificates],
@@ -247,23 +275,26 @@ async def _write_certificates(
         [service for service, _, _ in changes],
         [day for _, day, _ in changes],
         [by for _, _, by in changes],
+        [kind(c) for c in certificates],
+        [burn.sha256 for burn in burns],
+        [burn.expires_at for burn in burns],
     )
-    return rows
+    return rows + await ssh.write_hosts(connection, certificates)
 
 
 async def _write_revocations(connection: Any, acts: Sequence[Act], issuers: Issuers) -> int:
     revocations = [revocation for act in acts for revocation in act.revocations]
     if not revocations:
         return 0
-    numbers = await issuers.numbers(connection, {r.issuer for r in revocations})
+    known = await issuers.find(connection, {r.issuer for r in revocations})
     rows = [
         (
             r.serial,
-            numbers[r.issuer],
+            known[r.issuer][0],
             r.revoked_at,
             r.reason.value,
             r.not_after,
-            entry(r.serial, r.revoked_at, r.reason),
+            revocation_entry(r, known[r.issuer][1]),
         )
         for r in revocations
     ]
@@ -286,7 +317,8 @@ async def _write_rest(connection: Any, acts: Sequence[Act]) -> int:
     ]
     if remembered:
         await connection.execute(_REMEMBER, *_columns(remembered))
-    return len(blocked) + len(tokens) + len(burned) + len(remembered)
+    rows = len(blocked) + len(tokens) + len(burned) + len(remembered)
+    return rows + await ssh.write(connection, acts)
 
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:

@@ -26,6 +26,7 @@ LEFT JOIN revocations r ON r.serial = s.serial
 LEFT JOIN issuers ri ON ri.id = r.issuer
 """
 _BLOCKED: Final = "SELECT spki_sha256 FROM blocked_keys WHERE spki_sha256 = ANY($1)"
+_USED: Final = "SELECT sha256 FROM used_tokens WHERE sha256 = ANY($1)"
 
 
 Fate = tuple[str | None, Revocation | None]
@@ -104,3 +105,8 @@ async def find_fates(connection: Any, serials: list[bytes]) -> Mapping[bytes, Fa
 async def find_blocked(connection: Any, keys: list[bytes]) -> Mapping[bytes, bool]:
     """Return which keys are blocked."""
     return {row[0]: True for row in await connection.fetch(_BLOCKED, keys)}
+
+
+async def find_used(connection: Any, tokens: list[bytes]) -> Mapping[bytes, bool]:
+    """Return which signed tokens were used up."""
+    return {row[0]: True for row in await connection.fetch(_USED, tokens)}

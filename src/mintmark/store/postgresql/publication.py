@@ -8,6 +8,7 @@ from mintmark.model.errors import Error, Kind
 from mintmark.model.issuer import Issuer
 from mintmark.store import rows
 from mintmark.store.interface import StoredCRL
+from mintmark.store.ssh_rows import X509
 
 _ISSUER = (
     "SELECT issuer, name, der, chain, root, spki_sha256, not_before, not_after, active FROM issuers"
@@ -35,8 +36,9 @@ async def add_issuer(connection: Any, issuer: Issuer, leaf: bytes) -> None:
 
 
 async def issuers(connection: Any) -> list[Issuer]:
-    """Return every issuer, oldest first."""
-    return [rows.issuer(row) for row in await connection.fetch(f"{_ISSUER} ORDER BY id")]
+    """Return every X.509 issuer, oldest first."""
+    found = await connection.fetch(f"{_ISSUER} WHERE kind = '{X509}' ORDER BY id")
+    return [rows.issuer(row) for row in found]
 
 
 async def latest_crl(connection: Any, issuer: str) -> StoredCRL | None:

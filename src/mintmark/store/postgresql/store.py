@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
 from typing import Any, Final
-
-import asyncpg
 
 from mintmark.model.act import Act, IdempotentAnswer, Token
 from mintmark.model.audit import Checkpoint, StoredAudit
@@ -18,14 +15,13 @@ from mintmark.store import rows
 from mintmark.store.consistency import unrecorded
 from mintmark.store.interface import CertificateFilter, CertificateStatus, StoredCRL
 from mintmark.store.postgresql import audit, check, listing, publication
-from mintmark.store.postgresql.acme_store import PostgreSQLACME
-from mintmark.store.postgresql.connection import explain
+from mintmark.store.postgresql.ssh_store import PostgreSQLSSH
 
 _PAGE: Final = 1000
 _CRL_ROWS: Final = 20_000
 
 
-class PostgreSQLStore(PostgreSQLACME):
+class PostgreSQLStore(PostgreSQLSSH):
     """What the CA remembers, in one PostgreSQL database.
 
     Args:
@@ -90,13 +86,7 @@ class PostgreSQLStore(PostgreSQLACME):
 
     async def token(self, sha256: bytes) -> Token | None:
         """Return an unused token, expired or not."""
-        row = await self._read(
-            lambda c: c.fetchrow(
-                "SELECT sha256, service, identifiers, profiles, expires_at FROM tokens"
-                " WHERE sha256 = $1",
-                sha256,
-            )
-        )
+        row = await self._read(lambda c: c.fetchrow(f"{rows.TOKENS} WHERE sha256 = $1", sha256))
         return None if row is None else rows.token(row)
 
     async def add_issuer(self, issuer: Issuer, audit: Act) -> None:
@@ -105,7 +95,7 @@ class PostgreSQLStore(PostgreSQLACME):
         await self._write(lambda c: publication.add_issuer(c, issuer, leaf))
 
     async def issuers(self) -> list[Issuer]:
-        """Return every issuer that ever signed, oldest first."""
+        """Return every X.509 issuer that ever signed, oldest first."""
         return await self._read(publication.issuers)
 
     async def latest_crl(self, issuer: str) -> StoredCRL | None:
@@ -118,20 +108,9 @@ class PostgreSQLStore(PostgreSQLACME):
 
     def crl_entries(self, issuer: str, not_after_from: int) -> Iterator[bytes]:
         """Yield encoded CRL entries, by serial, of revoked certificates."""
-        with asyncio.Runner() as runner:
-            connection = runner.run(self._address.connect(long=True))
-            try:
-                # One snapshot for all pages.
-                runner.run(connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"))
-                after = b""
-                while page := runner.run(_entries(connection, issuer, not_after_from, after)):
-                    for row in page:
-                        yield row[0]
-                    after = page[-1][1]
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                raise explain(error) from error
-            finally:
-                connection.terminate()
+        for page in self._snapshot(partial(_entries, issuer, not_after_from)):
+            for row in page:
+                yield row[0]
 
     async def audit(
         self, *, before: int | None, limit: int, service: str | None, action: str | None
@@ -173,7 +152,7 @@ class PostgreSQLStore(PostgreSQLACME):
 
     async def tidy(self, now: int) -> int:
         """Delete what has expired; return how many rows."""
-        return await self._write(lambda c: check.tidy(c, now)) + await self._tidy_acme(now)
+        return await self._write(lambda c: check.tidy(c, now)) + await self._tidy_ended(now)
 
     async def all_audit(self) -> AsyncIterator[StoredAudit]:
         """Yield every audit record by id."""
@@ -194,13 +173,15 @@ class PostgreSQLStore(PostgreSQLACME):
         return await self._read(check.count)
 
 
-async def _entries(connection: Any, issuer: str, not_after_from: int, after: bytes) -> list[Any]:
+async def _entries(
+    issuer: str, not_after_from: int, connection: Any, before: Any | None
+) -> list[Any]:
     found = await connection.fetch(
         "SELECT entry, serial FROM revocations WHERE serial > $3 AND not_after >= $2"
         " AND issuer = (SELECT id FROM issuers WHERE issuer = $1) ORDER BY serial LIMIT $4",
         issuer,
         not_after_from,
-        after,
+        b"" if before is None else before[1],
         _CRL_ROWS,
     )
     return list(found)

@@ -9,6 +9,7 @@ import apsw
 
 from mintmark.model.acme import RenewalWindow
 from mintmark.model.time import DAY
+from mintmark.store import ssh_rows
 from mintmark.store.acme_rows import ENDED, TABLES, TIDY_ROWS, Table, pause_row, window_row
 from mintmark.store.sqlite.connection import transaction
 from mintmark.store.versions import KINDS, Versioned, Versions, overtaken
@@ -135,7 +136,7 @@ def set_renewal_windows(connection: apsw.Connection, windows: Sequence[RenewalWi
 def tidy(connection: apsw.Connection, now: int) -> int:
     """Delete some of what has ended; return how many rows, 0 when nothing is left to delete."""
     deleted = 0
-    for table, key, condition in ENDED:
+    for table, key, condition in (*ENDED, *ssh_rows.ENDED):
         connection.execute(
             f"DELETE FROM {table} WHERE {key} IN"  # noqa: S608 - ours
             f" (SELECT {key.strip('()')} FROM {table} WHERE {condition} LIMIT {TIDY_ROWS})",

@@ -36,8 +36,8 @@ def check(connection: apsw.Connection) -> list[str]:
         wrong = connection.execute(question).get
         if wrong:
             found.append(sentence.format(wrong))
-    for serial, der in connection.execute("SELECT serial, der FROM certificates"):
-        found += unreadable(serial, der)
+    for serial, der, kind in connection.execute("SELECT serial, der, kind FROM certificates"):
+        found += unreadable(serial, der, kind)
     return found
 
 

@@ -12,13 +12,15 @@ from typing import Any, Final
 import apsw
 
 from mintmark.model.act import Act
+from mintmark.model.certificate import Certificate
 from mintmark.model.errors import Error, Kind
 from mintmark.model.time import DAY
 from mintmark.store.conditions import Conditions, Held
 from mintmark.store.rows import metadata_text, names, remembered_row, token_row
+from mintmark.store.sqlite import ssh
 from mintmark.store.sqlite.acme import read_versions, write_changes
 from mintmark.store.sqlite.connection import transaction
-from mintmark.wire.crl import entry
+from mintmark.store.ssh_rows import X509, host_names, kind, revocation_entry
 
 # Still counted: not expired, not revoked, not replaced. The day of `now` is counted one by one.
 _HOLDINGS: Final = """
@@ -67,29 +69,43 @@ def read_conditions(connection: apsw.Connection, conditions: Conditions) -> None
     for key_sha256 in conditions.remembered:
         found = one("SELECT 1 FROM idempotency WHERE key_sha256 = ?", (key_sha256,)).get
         conditions.remembered[key_sha256] = found is not None
+    ssh.read_conditions(connection, conditions)
     read_versions(connection, conditions.versions)
 
 
 class Issuers:
-    """Row numbers of issuers, by id; they never change."""
+    """Row numbers and kinds of issuers, by id; they never change."""
 
     __slots__ = ("_known",)
 
     def __init__(self) -> None:
-        self._known: dict[str, int] = {}
+        self._known: dict[str, tuple[int, str]] = {}
 
-    def number(self, connection: apsw.Connection, issuer: str) -> int:
-        """Return the row number.
+    def find(self, connection: apsw.Connection, issuer: str) -> tuple[int, str]:
+        """Return the row number and the kind.
 
         Raises:
             Error: INTERNAL when the issuer was never added.
         """
-        number = self._known.get(issuer)
-        if number is None:
-            number = connection.execute("SELECT id FROM issuers WHERE issuer = ?", (issuer,)).get
-            if number is None:
+        found = self._known.get(issuer)
+        if found is None:
+            found = connection.execute(
+                "SELECT id, kind FROM issuers WHERE issuer = ?", (issuer,)
+            ).fetchone()
+            if found is None:
                 raise Error(Kind.INTERNAL, f"issuer '{issuer}' is not in the store")
-            self._known[issuer] = number
+            self._known[issuer] = found
+        return found
+
+    def number(self, connection: apsw.Connection, certificate: Certificate) -> int:
+        """Return the row number of a certificate's issuer.
+
+        Raises:
+            Error: INTERNAL when the issuer was never added, or signs other certificates.
+        """
+        number, signs = self.find(connection, certificate.issuer)
+        if signs != (kind(certificate) or X509):
+            raise Error(Kind.INTERNAL, f"issuer '{certificate.issuer}' signs '{signs}' alone")
         return number
 
 
@@ -126,49 +142,54 @@ def _write_certificates(
 ) -> None:
     rows: list[tuple[Any, ...]] = []
     found_by: list[tuple[str, int]] = []
+    hosts: list[tuple[str, int, int]] = []
     number = None
     for act, _ in admitted:
-        certificate = act.certificate
-        if certificate is None:
-            continue
-        if number is None:
-            number = connection.execute("SELECT coalesce(max(id), 0) FROM certificates").get
-        number += 1
-        rows.append(
-            (
-                number,
-                certificate.serial,
-                issuers.number(connection, certificate.issuer),
-                certificate.service,
-                certificate.profile,
-                certificate.not_after,
-                certificate.replaces,
-                metadata_text(certificate),
-                certificate.der,
+        for certificate in act.certificates:
+            if number is None:
+                number = connection.execute("SELECT coalesce(max(id), 0) FROM certificates").get
+            number += 1
+            rows.append(
+                (
+                    number,
+                    certificate.serial,
+                    issuers.number(connection, certificate),
+                    certificate.service,
+                    certificate.profile,
+                    certificate.not_after,
+                    certificate.replaces,
+                    metadata_text(certificate),
+                    certificate.der,
+                    kind(certificate),
+                )
             )
-        )
-        found_by += [(name, number) for name in names(certificate)]
+            found_by += [(name, number) for name in names(certificate)]
+            hosts += [(host, certificate.not_after, number) for host in host_names(certificate)]
     if rows:
-        connection.executemany("INSERT INTO certificates VALUES (?,?,?,?,?,?,?,?,?)", rows)
+        connection.executemany("INSERT INTO certificates VALUES (?,?,?,?,?,?,?,?,?,?)", rows)
         connection.executemany("INSERT INTO certificate_names VALUES (?,?)", found_by)
+    if hosts:
+        connection.executemany("INSERT INTO ssh_hosts VALUES (?,?,?)", hosts)
 
 
 def _write_revocations(
     connection: apsw.Connection, admitted: Sequence[tuple[Act, bytes]], issuers: Issuers
 ) -> None:
-    rows = [
-        (
-            revocation.serial,
-            issuers.number(connection, revocation.issuer),
-            revocation.serial,
-            revocation.revoked_at,
-            revocation.reason.value,
-            revocation.not_after,
-            entry(revocation.serial, revocation.revoked_at, revocation.reason),
-        )
-        for act, _ in admitted
-        for revocation in act.revocations
-    ]
+    rows: list[tuple[Any, ...]] = []
+    for act, _ in admitted:
+        for revocation in act.revocations:
+            number, signs = issuers.find(connection, revocation.issuer)
+            rows.append(
+                (
+                    revocation.serial,
+                    number,
+                    revocation.serial,
+                    revocation.revoked_at,
+                    revocation.reason.value,
+                    revocation.not_after,
+                    revocation_entry(revocation, signs),
+                )
+            )
     if rows:
         connection.executemany(
             "INSERT INTO revocations"
@@ -183,7 +204,7 @@ def _write_rest(connection: apsw.Connection, acts: Sequence[Act]) -> None:
         connection.executemany("INSERT OR IGNORE INTO blocked_keys VALUES (?)", blocked)
     tokens = [token_row(act.token) for act in acts if act.token is not None]
     if tokens:
-        connection.executemany("INSERT INTO tokens VALUES (?, ?, ?, ?, ?)", tokens)
+        connection.executemany("INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?)", tokens)
     burned = [(act.burns_token,) for act in acts if act.burns_token is not None]
     if burned:
         connection.executemany("DELETE FROM tokens WHERE sha256 = ?", burned)
@@ -192,6 +213,7 @@ def _write_rest(connection: apsw.Connection, acts: Sequence[Act]) -> None:
     ]
     if remembered:
         connection.executemany("INSERT INTO idempotency VALUES (?, ?, ?, ?)", remembered)
+    ssh.write(connection, acts)
 
 
 def _write_audit(connection: apsw.Connection, leaves: Sequence[bytes]) -> None:

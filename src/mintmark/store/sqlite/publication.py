@@ -8,6 +8,7 @@ from mintmark.model.errors import Error, Kind
 from mintmark.model.issuer import Issuer
 from mintmark.store import rows
 from mintmark.store.interface import StoredCRL
+from mintmark.store.ssh_rows import X509
 
 _ISSUER = (
     "SELECT issuer, name, der, chain, root, spki_sha256, not_before, not_after, active FROM issuers"
@@ -32,8 +33,9 @@ def add_issuer(connection: apsw.Connection, issuer: Issuer, leaf: bytes) -> None
 
 
 def issuers(connection: apsw.Connection) -> list[Issuer]:
-    """Return every issuer, oldest first."""
-    return [rows.issuer(row) for row in connection.execute(f"{_ISSUER} ORDER BY id")]
+    """Return every X.509 issuer, oldest first."""
+    found = connection.execute(f"{_ISSUER} WHERE kind = '{X509}' ORDER BY id")
+    return [rows.issuer(row) for row in found]
 
 
 def latest_crl(connection: apsw.Connection, issuer: str) -> StoredCRL | None:

@@ -21,10 +21,10 @@ from mintmark.store import rows
 from mintmark.store.consistency import unrecorded
 from mintmark.store.interface import CertificateFilter, CertificateStatus, StoredCRL
 from mintmark.store.sqlite import audit, listing, publication
-from mintmark.store.sqlite.acme_store import SQLiteACME
 from mintmark.store.sqlite.check import check, count, digests, tidy
 from mintmark.store.sqlite.commit import BLOCKED
 from mintmark.store.sqlite.connection import connect, explain
+from mintmark.store.sqlite.ssh_store import SQLiteSSH
 
 _PAGE: Final = 1000
 
@@ -43,7 +43,7 @@ _GOOD: Final = CertificateStatus(issued=True, revocation=None)
 _UNKNOWN: Final = CertificateStatus(issued=False, revocation=None)
 
 
-class SQLiteStore(SQLiteACME):
+class SQLiteStore(SQLiteSSH):
     """What the CA remembers, in one SQLite file.
 
     Args:
@@ -109,11 +109,7 @@ class SQLiteStore(SQLiteACME):
 
     async def token(self, sha256: bytes) -> Token | None:
         """Return an unused token, expired or not."""
-        row = self._row(
-            "SELECT sha256, service, identifiers, profiles, expires_at FROM tokens"
-            " WHERE sha256 = ?",
-            (sha256,),
-        )
+        row = self._row(f"{rows.TOKENS} WHERE sha256 = ?", (sha256,))
         return None if row is None else rows.token(row)
 
     async def add_issuer(self, issuer: Issuer, audit: Act) -> None:
@@ -122,7 +118,7 @@ class SQLiteStore(SQLiteACME):
         await self._work(lambda c: publication.add_issuer(c, issuer, leaf))
 
     async def issuers(self) -> list[Issuer]:
-        """Return every issuer that ever signed, oldest first."""
+        """Return every X.509 issuer that ever signed, oldest first."""
         return self._reader.attempt(publication.issuers)  # type: ignore[no-any-return]
 
     async def latest_crl(self, issuer: str) -> StoredCRL | None:
@@ -200,7 +196,7 @@ class SQLiteStore(SQLiteACME):
 
     async def tidy(self, now: int) -> int:
         """Delete what has expired; return how many rows."""
-        return await self._work(lambda c: tidy(c, now)) + await self._tidy_acme(now)
+        return await self._work(lambda c: tidy(c, now)) + await self._tidy_ended(now)
 
     async def all_audit(self) -> AsyncIterator[StoredAudit]:
         """Yield every audit record by id."""
