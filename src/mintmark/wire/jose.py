@@ -1,9 +1,9 @@
-"""JOSE as ACME uses it: one flattened JWS, one JWK, and no choice that a stranger could make.
+"""JOSE: the flattened JWS of ACME, keys of tokens, and no choice that a stranger could make.
 
 A JWS says by itself how it wants to be verified, and that has let forgers in elsewhere. Here the
-key decides: each kind of key has one algorithm (RFC 8725 §3.1), everything else is refused
-before any octet is verified. joserfc does the arithmetic; what may be given to it stands here.
-RFC 7515 §7.2.2, RFC 7517, RFC 7638.
+key decides: each kind of key has one algorithm (RFC 8725 §3.1), or for tokens those of its kind,
+everything else is refused before any octet is verified. joserfc does the arithmetic; what may be
+given to it stands here. RFC 7515 §7.2.2, RFC 7517, RFC 7638. Compact tokens are in `wire.jwt`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import base64
 import binascii
 import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
@@ -40,7 +42,19 @@ _CURVES: Final = {
     ("EC", "P-384"): ("ES384", 48),
     ("OKP", "Ed25519"): ("EdDSA", 32),
 }
+# P-521 is for holders of SSH keys and for OpenID providers that have one; not for ACME accounts.
+_TOKEN_CURVES: Final = _CURVES | {("EC", "P-521"): ("ES512", 66)}
+_RSA_ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+TOKEN_ALGORITHMS: Final = (
+    *dict.fromkeys(one for one, _ in _TOKEN_CURVES.values()),
+    *_RSA_ALGORITHMS,
+)
+MAX_KEY_ID: Final = 1024
 _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+# Left out when the public half of a private JWK is read; its `key_ops` says what that half does.
+_PRIVATE_USE: Final = _PRIVATE | {"key_ops"}
+_KINDS: Final[dict[str, Any]] = {"EC": ECKey, "OKP": OKPKey, "RSA": RSAKey}
+_CURVE_NAMES: Final = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 # Header parameters that bring keys of their own, or change what is signed (RFC 7515 §4.1, 7797).
 _REFUSED: Final = frozenset({"crit", "b64", "jku", "x5u", "x5c", "x5t", "x5t#S256", "zip", "enc"})
 
@@ -107,6 +121,39 @@ class PublicKey:
     def thumbprint_text(self) -> str:
         """The thumbprint in base64url, as key authorizations have it (RFC 8555 §8.1)."""
         return encode(self.thumbprint)
+
+
+@dataclass(frozen=True, slots=True)
+class JWK:
+    """A key that may sign tokens (`wire.jwt`).
+
+    Args:
+        key_id: its `kid`, or its thumbprint in base64url where it has none.
+        algorithms: those it may be used with, all of one kind; the first one is preferred.
+        public_key: the key itself.
+    """
+
+    key_id: str
+    algorithms: tuple[str, ...]
+    public_key: PublicKey
+
+    def document(self) -> dict[str, str]:
+        """Return it as a JWK with `use`, `kid` and `alg` (RFC 7517 §4)."""
+        members = msgspec.json.decode(self.public_key.jwk, type=dict[str, str])
+        return members | {"use": "sig", "kid": self.key_id, "alg": self.algorithms[0]}
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateJWK:
+    """The private half of a key that signs tokens.
+
+    Args:
+        jwk: the public half.
+        private_key: as `cryptography` has it.
+    """
+
+    jwk: JWK
+    private_key: Any = field(repr=False)
 
 
 def parse(data: bytes, *, max_bytes: int = MAX_BYTES) -> JWS:
@@ -201,6 +248,109 @@ def public_key(members: object) -> PublicKey:
     """
     if not isinstance(members, dict):
         raise Error(Kind.MALFORMED, "the JWK is not a JSON object")
+    return parse_jwk(_canonical(members))
+
+
+def jwk(members: object) -> JWK:
+    """Return the key for tokens that a JWK of a provisioner or a provider holds.
+
+    Its `alg` pins the algorithm; an RSA key without one may be used with all of RSA.
+
+    Raises:
+        Error: MALFORMED for what is no JWK, BAD_PUBLIC_KEY for one that is not accepted, for
+            encryption only, or with an `alg` that is none of its kind.
+    """
+    if not isinstance(members, dict):
+        raise Error(Kind.MALFORMED, "the JWK is not a JSON object")
+    public = _token_key(_canonical(members))
+    uses = members.get("key_ops", ["verify"])
+    if members.get("use", "sig") != "sig" or not isinstance(uses, list) or "verify" not in uses:
+        raise _bad_key("a JWK whose 'use' or 'key_ops' does not say that it verifies signatures")
+    key_id = members.get("kid", public.thumbprint_text)
+    if not isinstance(key_id, str) or not 0 < len(key_id) <= MAX_KEY_ID:
+        raise Error(Kind.MALFORMED, f"'kid' of a JWK is no text of 1 to {MAX_KEY_ID} characters")
+    algorithms = _RSA_ALGORITHMS if public.algorithm == "RS256" else (public.algorithm,)
+    pinned = members.get("alg", algorithms[0])
+    if pinned not in algorithms:
+        raise _bad_key(f"'alg' {str(pinned)[:32]!r} of a JWK is not one of {', '.join(algorithms)}")
+    return JWK(key_id, (pinned,) if "alg" in members else algorithms, public)
+
+
+def jwk_of(public_key: object) -> JWK:
+    """Return the key for tokens that is a certificate's, or an SSH key's; its id is its thumbprint.
+
+    Args:
+        public_key: as `cryptography` has it.
+
+    Raises:
+        Error: BAD_PUBLIC_KEY for a kind that signs no tokens: security keys too, which `None`
+            stands for.
+    """
+    match public_key:
+        case ec.EllipticCurvePublicKey() if name := _CURVE_NAMES.get(public_key.curve.name):
+            point = public_key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+            half = len(point) // 2
+            x, y = encode(point[1 : 1 + half]), encode(point[1 + half :])
+            return jwk({"kty": "EC", "crv": name, "x": x, "y": y})
+        case ed25519.Ed25519PublicKey():
+            return jwk({"kty": "OKP", "crv": "Ed25519", "x": encode(public_key.public_bytes_raw())})
+        case rsa.RSAPublicKey():
+            numbers = public_key.public_numbers()
+            return jwk({"kty": "RSA", "e": _number(numbers.e), "n": _number(numbers.n)})
+        case _:
+            raise _bad_key("a key of this kind signs no tokens")
+
+
+def new_jwk() -> bytes:
+    """Make a key for tokens, and return its private JWK: ES256, `kid` its thumbprint.
+
+    OpenSSL's generator provides the randomness.
+    """
+    return private_jwk(ec.generate_private_key(ec.SECP256R1()))
+
+
+def private_jwk(private_key: Any) -> bytes:
+    """Return the private JWK of a key that `cryptography` has, JSON, `kid` its thumbprint.
+
+    Raises:
+        Error: BAD_PUBLIC_KEY for a kind that signs no tokens.
+    """
+    public = jwk_of(private_key.public_key())
+    members = signing_key(public, private_key).as_dict(private=True)
+    return msgspec.json.encode(members | public.document())
+
+
+def signing_key(jwk: JWK, private_key: Any) -> Any:
+    """Return the private half of a key as joserfc wants it."""
+    return type(jwk.public_key.key).import_key(private_key)
+
+
+def parse_private_jwk(data: bytes) -> PrivateJWK:
+    """Read a private JWK.
+
+    Raises:
+        Error: MALFORMED, BAD_PUBLIC_KEY; never with anything of the key in it.
+    """
+    members = json.decode(data, dict[str, Any], max_bytes=MAX_BYTES)
+    public = jwk({name: value for name, value in members.items() if name not in _PRIVATE_USE})
+    try:
+        key = _KINDS[members["kty"]].import_key(members)
+        private_key = key.private_key
+    except (JoseError, ValueError, TypeError, OverflowError):
+        private_key = None
+    if private_key is None:
+        raise Error(
+            Kind.MALFORMED,
+            "the JWK has no private key, or one that is broken",
+            hint="give the private half, as it was made",
+        )
+    if jwk_of(private_key.public_key()).public_key.thumbprint != public.public_key.thumbprint:
+        raise Error(Kind.MALFORMED, "the private half of the JWK is of another key")
+    return PrivateJWK(public, private_key)
+
+
+def _canonical(members: dict[str, Any]) -> bytes:
+    """Return the members of a public JWK that make its thumbprint (RFC 7638 §3)."""
     if private := sorted(_PRIVATE & members.keys()):
         raise Error(
             Kind.BAD_PUBLIC_KEY,
@@ -215,7 +365,7 @@ def public_key(members: object) -> PublicKey:
     if not all(isinstance(value, str) for value in public.values()):
         raise Error(Kind.MALFORMED, f"a JWK of kind '{kty}' has the members {', '.join(names)}")
     # `names` is in lexicographic order, as RFC 7638 §3.3 wants it.
-    return parse_jwk(msgspec.json.encode(public))
+    return msgspec.json.encode(public)
 
 
 @lru_cache(maxsize=1024)  # strangers choose them: one of RSA with 8192 bits takes 15 kB
@@ -225,28 +375,40 @@ def parse_jwk(jwk: bytes) -> PublicKey:
     Raises:
         Error: BAD_PUBLIC_KEY, MALFORMED.
     """
+    return _key(jwk, _CURVES)
+
+
+@lru_cache(maxsize=256)
+def _token_key(jwk: bytes) -> PublicKey:
+    return _key(jwk, _TOKEN_CURVES)
+
+
+def _key(jwk: bytes, curves: dict[tuple[str, str], tuple[str, int]]) -> PublicKey:
     members = msgspec.json.decode(jwk, type=dict[str, str])
-    algorithm, kind = _rsa(members) if members["kty"] == "RSA" else _curve(members["kty"], members)
+    kty = members["kty"]
+    algorithm = _rsa(members) if kty == "RSA" else _curve(kty, members, curves)
     try:
-        key = kind.import_key(dict(members))
+        key: Any = _KINDS[kty].import_key(dict(members))
         spki = key.as_der(private=False)
     except (JoseError, ValueError, OverflowError) as error:
         raise _bad_key("the JWK holds no key of its kind") from error
     return PublicKey(jwk, hashlib.sha256(jwk).digest(), algorithm, spki, key)
 
 
-def _curve(kty: str, members: dict[str, str]) -> tuple[str, Any]:
-    found = _CURVES.get((kty, members["crv"]))
+def _curve(
+    kty: str, members: dict[str, str], curves: dict[tuple[str, str], tuple[str, int]]
+) -> str:
+    found = curves.get((kty, members["crv"]))
     if found is None:
         raise _bad_key(f"a JWK on curve {members['crv'][:32]!r} is not accepted")
     algorithm, size = found
     for name in ("x", "y") if kty == "EC" else ("x",):
         if len(decode(members[name], name)) != size:  # RFC 7518 §6.2.1.2: the full size
             raise _bad_key(f"'{name}' of a JWK on {members['crv']} has {size} octets")
-    return algorithm, ECKey if kty == "EC" else OKPKey
+    return algorithm
 
 
-def _rsa(members: dict[str, str]) -> tuple[str, Any]:
+def _rsa(members: dict[str, str]) -> str:
     modulus, exponent = decode(members["n"], "n"), decode(members["e"], "e")
     # RFC 7518 §2, Base64urlUInt: one spelling of a number, so one thumbprint of a key.
     if modulus[:1] in {b"", b"\0"} or exponent[:1] in {b"", b"\0"}:
@@ -257,7 +419,12 @@ def _rsa(members: dict[str, str]) -> tuple[str, Any]:
     value = int.from_bytes(exponent)
     if len(exponent) > 4 or value < 65537 or not value & 1 or not modulus[-1] & 1:
         raise _bad_key("the RSA key has an exponent below 65537 or an even number")
-    return "RS256", RSAKey
+    return "RS256"
+
+
+def _number(value: int) -> str:
+    """Return a number in base64url (RFC 7518 §2, Base64urlUInt)."""
+    return encode(value.to_bytes((value.bit_length() + 7) // 8))
 
 
 def encode(octets: bytes) -> str:
