@@ -45,12 +45,20 @@ def check_key(key: SubjectKey, allowed: tuple[KeyType, ...]) -> None:
         case ed25519.Ed25519PublicKey():
             pass
         case rsa.RSAPublicKey() as public_key:
-            numbers = public_key.public_numbers()
-            weakness = _rsa_weakness(numbers.n, numbers.e)
-            if weakness:
-                raise _weak(weakness)
+            check_rsa(public_key)
         case _:
             raise _weak("its kind is unknown")
+
+
+def check_rsa(public_key: rsa.RSAPublicKey) -> None:
+    """Check that an RSA key is strong.
+
+    Raises:
+        Error: BAD_PUBLIC_KEY that says what is weak.
+    """
+    numbers = public_key.public_numbers()
+    if weakness := _rsa_weakness(numbers.n, numbers.e):
+        raise _weak(weakness)
 
 
 def _weak(why: str) -> Error:
