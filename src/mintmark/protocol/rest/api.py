@@ -14,10 +14,10 @@ from typing import Any
 from mintmark.authority.workflow.authority import Authority
 from mintmark.model.errors import Error, Kind
 from mintmark.protocol.rest.authentication import authenticate, authorize
-from mintmark.protocol.rest.issuing import replay_by_token
 from mintmark.protocol.rest.keys import KeyMaker
 from mintmark.protocol.rest.parameters import decode_query
 from mintmark.protocol.rest.presentation import PRIVATE, Headers, Presenter
+from mintmark.protocol.rest.replay import replay_by_token
 from mintmark.protocol.rest.routes import (
     Access,
     Call,
@@ -77,7 +77,7 @@ class RestAPI:
             refuse_cross_site(route, request)
             # 2. Who asks, and may they call this at all?
             try:
-                call.caller = await authenticate(self._authority, route, request)
+                call.caller, call.proof = await authenticate(self._authority, route, request)
             except Error as error:
                 if error.kind is Kind.BAD_TOKEN and (replayed := await replay_by_token(call)):
                     return replayed

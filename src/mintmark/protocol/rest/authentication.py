@@ -1,4 +1,7 @@
-"""Who asks: a client certificate of our own, or a one-time token, and nothing else.
+"""Who asks: a client certificate of our own, or a token, and nothing else.
+
+A token is a one-time token of an admin, or a JWT that a provisioner vouches for. Each route says
+which it takes; a JWT is verified for the acts that the route's row names and for no other.
 
 A certificate is looked up once per connection and remembered in `peer.memo`; whether it is
 still valid and not revoked, and what the whitelist says of its service, is asked at every
@@ -12,9 +15,10 @@ from dataclasses import dataclass
 from mintmark.authority.workflow import authenticate as workflow
 from mintmark.authority.workflow.authority import Authority
 from mintmark.authority.workflow.enroll import requester_from_token
+from mintmark.authority.workflow.tokens import requester_from_jwt
 from mintmark.model.access import Credential, Operation, Requester
 from mintmark.model.errors import Error, Kind
-from mintmark.protocol.rest.routes import Access, Route
+from mintmark.protocol.rest.routes import Access, Proof, Route
 from mintmark.wire import certificate as wire_certificate
 from mintmark.wire.http import Request
 
@@ -32,34 +36,78 @@ class _Known:
     not_after: int
 
 
-async def authenticate(authority: Authority, route: Route, request: Request) -> Requester:
-    """Return who asks.
+async def authenticate(
+    authority: Authority, route: Route, request: Request
+) -> tuple[Requester, Proof | None]:
+    """Return who asks, and the provisioner's token by which that is known.
 
     A token in the request stands before the certificate of the connection: a service whose
     certificate was revoked enrols again with both.
 
     Raises:
-        Error: UNAUTHENTICATED, or BAD_TOKEN.
+        Error: UNAUTHENTICATED, or BAD_TOKEN; UNAVAILABLE or FORBIDDEN from a provisioner.
     """
     local = request.peer.memo.get(LOCAL)
     if isinstance(local, Requester) and local.credential is Credential.LOCAL:
-        return local
+        return local, None
     if (text := bearer_token(request)) is not None:
-        if route.tokens:
-            return await requester_from_token(authority, text, request.peer.address)
-        raise Error(
-            Kind.UNAUTHENTICATED,
-            "a one-time token is good for requesting a certificate and nothing else",
-            hint="present a client certificate",
-        )
+        return await _by_token(authority, route, text, request.peer.address)
     if request.peer.certificate is None:
-        ways = "a client certificate" + (" or a one-time token" if route.tokens else "")
         raise Error(
             Kind.UNAUTHENTICATED,
             "no client certificate was presented",
-            hint=f"present {ways} of this authority",
+            hint=f"present {_ways(route)} of this authority",
         )
-    return await _certified(authority, request, request.peer.certificate)
+    return await _certified(authority, request, request.peer.certificate), None
+
+
+async def _by_token(
+    authority: Authority, route: Route, text: str, address: str
+) -> tuple[Requester, Proof | None]:
+    """Return who a token speaks for; its form says which kind it is.
+
+    Raises:
+        Error: UNAUTHENTICATED where no token of the kind is a credential, else as the kind says.
+    """
+    if text.count(".") == 2:  # RFC 7515 §7.1; one-time tokens have no dot
+        if route.purposes:
+            proof = await _proof(authority, route, text, address)
+            return proof.token.requester, proof
+    elif route.tokens:
+        return await requester_from_token(authority, text, address), None
+    raise Error(
+        Kind.UNAUTHENTICATED,
+        "a token of this kind is no credential for this route",
+        hint=f"present {_ways(route)}",
+    )
+
+
+async def _proof(authority: Authority, route: Route, text: str, address: str) -> Proof:
+    """Return a JWT as proof for the first of the route's purposes that it is good for.
+
+    Raises:
+        Error: what the first one was refused for.
+    """
+    refusal: Error | None = None
+    for purpose in route.purposes:
+        try:
+            return Proof(purpose, await requester_from_jwt(authority, text, purpose, address))
+        except Error as error:
+            refusal = refusal or error
+            if error.kind is not Kind.BAD_TOKEN:
+                break
+    assert refusal is not None  # noqa: S101 - a purpose was tried
+    raise refusal
+
+
+def _ways(route: Route) -> str:
+    """Return the credentials that a route takes, in words."""
+    ways = [
+        "a client certificate",
+        *(["a one-time token"] if route.tokens else []),
+        *(["a token of a provisioner"] if route.purposes else []),
+    ]
+    return " or ".join(ways)
 
 
 async def _certified(authority: Authority, request: Request, der: bytes) -> Requester:
@@ -85,7 +133,7 @@ def bearer_token(request: Request) -> str | None:
         raise Error(
             Kind.UNAUTHENTICATED,
             "the Authorization header is not of the scheme 'Bearer'",
-            hint="send 'Authorization: Bearer' and a one-time token, or a client certificate",
+            hint="send 'Authorization: Bearer' and a token, or present a client certificate",
         )
     return value[len(_SCHEME) :].strip(" ")
 

@@ -9,10 +9,11 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from mintmark.authority.workflow.record import record
-from mintmark.client.documents import CertificatePage, StatusWord
+from mintmark.client.documents import CertificatePage, KindWord, StatusWord
 from mintmark.model.access import Operation
-from mintmark.model.certificate import Certificate, Status
+from mintmark.model.certificate import Certificate, CertificateKind, Status
 from mintmark.model.errors import Error, Kind
+from mintmark.model.ssh import SSHCertificate
 from mintmark.model.time import parse_duration
 from mintmark.protocol.rest.parameters import find_certificate
 from mintmark.protocol.rest.presentation import PRIVATE, json_answer
@@ -21,8 +22,10 @@ from mintmark.store.interface import CertificateFilter
 from mintmark.wire import pem, pkcs
 from mintmark.wire.http import Response
 from mintmark.wire.identifiers import parse_any
+from mintmark.wire.ssh import certificate as wire_ssh
 
 MAX_PAGE = 1000
+FAR = 253402300799  # 9999-12-31, beyond any notAfter (RFC 5280 §4.1.2.5)
 PASSWORD_HEADER = "x-pkcs12-password"  # noqa: S105 - the name of a header
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _PASSWORD = re.compile(r"[\x20-\x7e]{1,128}")
@@ -33,10 +36,11 @@ class DownloadQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     Args:
         format: `pem` and `der` are the certificate alone, `chain` the intermediates,
-            `fullchain` both, `pkcs12` and `pkcs7` both in one file without a private key.
+            `fullchain` both, `pkcs12` and `pkcs7` both in one file without a private key;
+            `ssh` is the one line of an SSH certificate, which has no other form.
     """
 
-    format: Literal["pem", "der", "chain", "fullchain", "pkcs12", "pkcs7"] = "pem"
+    format: Literal["pem", "der", "chain", "fullchain", "pkcs12", "pkcs7", "ssh"] | None = None
 
 
 class ListQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,8 +50,10 @@ class ListQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         service: exact service id.
         status: now.
         profile: exact profile name.
-        name: a name it carries: DNS name, IP address, e-mail address or URI.
+        name: a name it carries: DNS name, IP address, e-mail address or URI; with the `kind` of
+            an SSH certificate its key id or a principal.
         expiring: valid now and ending within this time, as `30d`.
+        kind: X.509, or SSH certificates of users or of hosts; all of them if left out.
         cursor: `next_cursor` of the page before.
         limit: certificates a page.
     """
@@ -57,6 +63,7 @@ class ListQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     profile: Annotated[str, Meta(max_length=64)] | None = None
     name: Annotated[str, Meta(max_length=2048)] | None = None
     expiring: Annotated[str, Meta(max_length=16, pattern="^[0-9]{1,12}[ydhms]$")] | None = None
+    kind: KindWord | None = None
     cursor: Annotated[str, Meta(max_length=45)] | None = None
     limit: Annotated[int, Meta(ge=1, le=MAX_PAGE)] = 100
 
@@ -76,15 +83,15 @@ async def list_certificates(call: Call) -> Response:
         return json_answer(200, CertificatePage(certificates=[]))
     if _cannot_exist(query):
         return json_answer(200, CertificatePage(certificates=[]))
-    within = None if query.expiring is None else parse_duration(query.expiring)
+    kind = None if query.kind is None else CertificateKind(query.kind)
     matching = CertificateFilter(
         now=now,
         service=query.service if requester.is_admin else requester.service,
         profile=query.profile,
         status=None if query.status is None else Status(query.status),
-        name=None if query.name is None else parse_any(query.name).value,
-        # Beyond any notAfter (RFC 5280 §4.1.2.5), and still a number every database holds.
-        expires_before=None if within is None else min(now + within, 253402300799),
+        name=_name(query.name, kind),
+        expires_before=ends_before(query.expiring, now),
+        kind=kind,
     )
     after = None if query.cursor is None else await sequence_of(call, query.cursor)
     found = await call.authority.store.certificates(matching, after=after, limit=query.limit + 1)
@@ -97,6 +104,21 @@ async def list_certificates(call: Call) -> Response:
             next_cursor=page[-1].certificate.id if more else None,
         ),
     )
+
+
+def _name(text: str | None, kind: CertificateKind | None) -> str | None:
+    """Return a name as it is on record: canonical, but principals stay as they are written.
+
+    Raises:
+        Error: REJECTED_IDENTIFIER.
+    """
+    is_ssh = kind not in (None, CertificateKind.X509)
+    return text if text is None or is_ssh else parse_any(text).value
+
+
+def ends_before(expiring: str | None, now: int) -> int | None:
+    """Return when certificates end at the latest that end within a time; None without one."""
+    return None if expiring is None else min(now + parse_duration(expiring), FAR)
 
 
 def _cannot_exist(query: ListQuery) -> bool:
@@ -152,6 +174,11 @@ _FORMATS: dict[str, tuple[str, str, Callable[[Certificate, Chain, bytes | None],
         "cert.p7b",
         lambda certificate, chain, _: pkcs.pkcs7((certificate.der, *chain)),
     ),
+    "ssh": (
+        "text/plain; charset=utf-8",
+        "key-cert.pub",
+        lambda certificate, _, __: f"{wire_ssh.line(certificate.der)}\n".encode(),
+    ),
 }
 DOWNLOAD_MEDIA = tuple(dict.fromkeys(media for media, _, _ in _FORMATS.values()))
 
@@ -160,19 +187,39 @@ async def download_certificate(call: Call) -> Response:
     """Answer with the certificate in a file format; the audit log knows who fetched it."""
     query: DownloadQuery = call.query
     stored = await find_certificate(call, call.arguments["id"])
-    media, name, encode = _FORMATS[query.format]
     certificate = stored.certificate
-    chain = call.presenter.issuer(certificate.issuer).chain
+    is_ssh = isinstance(certificate, SSHCertificate)
+    form = query.format or ("ssh" if is_ssh else "pem")
+    if is_ssh is not (form == "ssh"):
+        raise _no_form(certificate, form)
+    media, name, encode = _FORMATS[form]
+    chain = () if is_ssh else call.presenter.issuer(certificate.issuer).chain
     body = encode(certificate, chain, _password(call))
     await record(
         call.authority,
         call.requester,
         "certificate.download",
         certificate=certificate.serial,
-        details={"format": query.format},
+        details={"format": form},
     )
     disposition = ("Content-Disposition", f'attachment; filename="{name}"')
     return Response(200, body, media, (*PRIVATE, disposition))
+
+
+def _no_form(certificate: Certificate, form: str) -> Error:
+    if isinstance(certificate, SSHCertificate):
+        return Error(
+            Kind.CONFLICT,
+            f"certificate {certificate.id} is an SSH {certificate.type.word} certificate, which "
+            f"has no form {form!r}",
+            hint="leave format out, or ask for 'ssh': the line of a -cert.pub file",
+        )
+    others = ", ".join(each for each in _FORMATS if each != "ssh")
+    return Error(
+        Kind.CONFLICT,
+        f"certificate {certificate.id} is an X.509 certificate, which has no form {form!r}",
+        hint=f"formats: {others}",
+    )
 
 
 def _password(call: Call) -> bytes | None:

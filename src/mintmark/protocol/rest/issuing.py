@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from mintmark.authority.policy.approve import BUILT_IN_NAMES
 from mintmark.authority.policy.whitelist import service_id
 from mintmark.authority.workflow.issue import issue
@@ -22,30 +20,26 @@ from mintmark.model.identifiers import Identifier, IdentifierType
 from mintmark.model.profile import PEER
 from mintmark.model.request import IssuanceRequest
 from mintmark.model.time import DAY, parse_duration
-from mintmark.protocol.rest import idempotency
-from mintmark.protocol.rest.authentication import bearer_token
 from mintmark.protocol.rest.keys import WishedKey, wished_key
-from mintmark.protocol.rest.parameters import find_certificate
+from mintmark.protocol.rest.parameters import find_x509
 from mintmark.protocol.rest.presentation import PRIVATE, json_answer
+from mintmark.protocol.rest.replay import once
 from mintmark.protocol.rest.routes import Call
 from mintmark.wire.http import Response
 from mintmark.wire.identifiers import collect, parse, parse_any
 
-# What a certificate was issued for, and the private key if the server made it.
-Issued = tuple[Certificate, str | None]
 _HOST_NAMES = (IdentifierType.DNS, IdentifierType.IP)
-Act = Callable[[IdempotencyKey | None], Awaitable[Issued]]
 
 
 async def request_certificate(call: Call) -> Response:
     """Issue the certificate that was asked for."""
     wish: CertificateRequest = call.body
 
-    async def act(key: IdempotencyKey | None) -> Issued:
+    async def act(key: IdempotencyKey | None) -> Response:
         wished = await wished_key(wish, call.keys)
         request = issuance_request(call.requester, wish, wished)
         certificate = await issue(call.authority, call.requester, request, idempotency=key)
-        return certificate, wished.private_key
+        return _issued(call, certificate, wished.private_key)
 
     return await once(call, act)
 
@@ -54,12 +48,12 @@ async def renew_certificate(call: Call) -> Response:
     """Issue a successor with the same key."""
     wish: RenewalRequest = call.body
 
-    async def act(key: IdempotencyKey | None) -> Issued:
-        stored = await find_certificate(call, call.arguments["id"])
+    async def act(key: IdempotencyKey | None) -> Response:
+        stored = await find_x509(call, call.arguments["id"])
         certificate = await renew(
             call.authority, call.requester, stored, lifetime=lifetime_of(wish), idempotency=key
         )
-        return certificate, None
+        return _issued(call, certificate)
 
     return await once(call, act)
 
@@ -68,8 +62,8 @@ async def rekey_certificate(call: Call) -> Response:
     """Issue a successor with a new key."""
     wish: RekeyRequest = call.body
 
-    async def act(key: IdempotencyKey | None) -> Issued:
-        stored = await find_certificate(call, call.arguments["id"])
+    async def act(key: IdempotencyKey | None) -> Response:
+        stored = await find_x509(call, call.arguments["id"])
         wished = await wished_key(wish, call.keys)
         _refuse_other_names(wished, stored)
         certificate = await rekey(
@@ -80,62 +74,12 @@ async def rekey_certificate(call: Call) -> Response:
             lifetime=lifetime_of(wish),
             idempotency=key,
         )
-        return certificate, wished.private_key
+        return _issued(call, certificate, wished.private_key)
 
     return await once(call, act)
 
 
-async def once(call: Call, act: Act) -> Response:
-    """Issue, or answer a retry with what the first try issued.
-
-    Two tries at the same time: the store lets one commit, and the other, whatever it was
-    refused for, finds what that one stored.
-    """
-    key = _idempotency_key(call)
-    if key is None:
-        return _issued(call, *await act(None))
-    if stored := await idempotency.remembered(call.authority, key):
-        return replay(call, stored)
-    try:
-        issued = await act(key)
-    except Error:
-        if stored := await idempotency.remembered(call.authority, key):
-            return replay(call, stored)
-        raise
-    return _issued(call, *issued)
-
-
-async def replay_by_token(call: Call) -> Response | None:
-    """Answer a retry whose token was burned by its own first try; None if it is no such retry."""
-    token = bearer_token(call.request)
-    if token is None:
-        return None
-    key = idempotency.of_token(call.request, token, call.authority.clock())
-    stored = await idempotency.remembered(call.authority, key) if key else None
-    return replay(call, stored) if stored else None
-
-
-def replay(call: Call, stored: StoredCertificate) -> Response:
-    """Return the certificate of the first try."""
-    document = call.presenter.issued(
-        stored.certificate,
-        stored=stored,
-        hint="this certificate was issued for an earlier request with the same Idempotency-Key; "
-        "a private key made by the server was returned then, and is kept nowhere",
-    )
-    return json_answer(200, document, (*PRIVATE, ("Idempotent-Replay", "true")))
-
-
-def _idempotency_key(call: Call) -> IdempotencyKey | None:
-    if idempotency.HEADER not in call.request.headers:
-        return None
-    now = call.authority.clock()
-    if (token := bearer_token(call.request)) is not None:
-        return idempotency.of_token(call.request, token, now)
-    return idempotency.of_service(call.request, call.requester, now)
-
-
-def _issued(call: Call, certificate: Certificate, private_key: str | None) -> Response:
+def _issued(call: Call, certificate: Certificate, private_key: str | None = None) -> Response:
     document = call.presenter.issued(certificate, private_key=private_key)
     location = ("Location", f"/api/v1/certificates/{document.certificate_id}")
     return json_answer(201, document, (*PRIVATE, location))

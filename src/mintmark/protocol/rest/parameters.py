@@ -15,11 +15,14 @@ import msgspec
 from mintmark.authority.policy.whitelist import SERVICE_ID
 from mintmark.model.certificate import StoredCertificate
 from mintmark.model.errors import Error, Kind
+from mintmark.model.ssh import SSHCertificate
 from mintmark.protocol.rest.routes import Call
 
 MAX_QUERY = 4096  # octets
 MAX_FIELDS = 20
 _ID = re.compile(r"(?:cert_)?([0-9a-f]{40})")
+_SSH_ID = re.compile(r"cert_([0-9a-f]{16})")
+_SSH_SERIAL = re.compile(r"[0-9]{1,20}")
 _HEX = re.compile(r"(?:0[xX])?([0-9a-fA-F]{1,40})")
 _COLON_HEX = re.compile(r"[0-9a-fA-F]{1,2}(?::[0-9a-fA-F]{1,2}){0,19}")
 _DECIMAL = re.compile(r"[0-9]{1,49}")
@@ -36,15 +39,80 @@ async def find_certificate(call: Call, text: str) -> StoredCertificate:
     """
     requester = call.requester
     stored: StoredCertificate | None = None
-    if match := _ID.fullmatch(text):
+    if match := _ID.fullmatch(text) or _SSH_ID.fullmatch(text):
         stored = await call.authority.store.certificate(bytes.fromhex(match[1]))
     elif SERVICE_ID.fullmatch(text) and (requester.is_admin or text == requester.service):
         stored = await call.authority.store.current(text, int(call.authority.clock()))
-    if stored is None or not (
-        requester.is_admin or stored.certificate.service == requester.service
-    ):
+    if stored is None or not _may_know(call, stored):
         raise not_found(text)
     return stored
+
+
+def _may_know(call: Call, stored: StoredCertificate) -> bool:
+    """Whether it is the requester's own, or the one that its token speaks of."""
+    requester = call.requester
+    of = call.proof.token.stored if call.proof else None
+    return (
+        requester.is_admin
+        or stored.certificate.service == requester.service
+        or (of is not None and of.certificate.serial == stored.certificate.serial)
+    )
+
+
+async def find_x509(call: Call, text: str) -> StoredCertificate:
+    """Return a certificate as `find_certificate` does, for what only X.509 can.
+
+    Raises:
+        Error: NOT_FOUND as there; CONFLICT for an SSH certificate.
+    """
+    stored = await find_certificate(call, text)
+    if isinstance(stored.certificate, SSHCertificate):
+        raise Error(
+            Kind.CONFLICT,
+            f"certificate {stored.certificate.id} is an SSH {stored.certificate.type.word} "
+            "certificate, and this is done to X.509 certificates",
+            hint=f"see what is there under /api/v1/ssh/certificates/{stored.certificate.id}",
+        )
+    return stored
+
+
+async def find_ssh(call: Call, text: str) -> tuple[StoredCertificate, SSHCertificate]:
+    """Return the SSH certificate of an id (`cert_…`), or of a serial as OpenSSH writes it.
+
+    Raises:
+        Error: NOT_FOUND if there is none that the requester may know of; CONFLICT for an X.509
+            certificate.
+    """
+    if _SSH_SERIAL.fullmatch(text) and int(text) < 1 << 64:
+        text = f"cert_{int(text):016x}"
+    elif not text.startswith("cert_"):
+        raise not_found(text)  # a service id means its X.509 certificate
+    stored = await find_certificate(call, text)
+    if not isinstance(stored.certificate, SSHCertificate):
+        raise Error(
+            Kind.CONFLICT,
+            f"certificate {stored.certificate.id} is an X.509 certificate, and this is done to "
+            "SSH certificates",
+            hint=f"see what is there under /api/v1/certificates/{stored.certificate.id}",
+        )
+    return stored, stored.certificate
+
+
+def require_of_proof(call: Call, stored: StoredCertificate) -> None:
+    """Refuse a provisioner's token that speaks of another certificate (design rule 9).
+
+    Raises:
+        Error: BAD_TOKEN.
+    """
+    if call.proof is None:
+        return
+    of = call.proof.token.stored
+    if of is None or of.certificate.serial != stored.certificate.serial:
+        raise Error(
+            Kind.BAD_TOKEN,
+            f"the token is not for certificate {stored.certificate.id}",
+            hint="make a new token for this one; each is bound to one act on one certificate",
+        )
 
 
 def not_found(text: str) -> Error:

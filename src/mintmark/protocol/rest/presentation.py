@@ -19,6 +19,7 @@ from mintmark.client.documents import (
     CertificateSummary,
     IssuedCertificate,
     IssuerDocument,
+    KindWord,
     Name,
     ReasonWord,
     RootDocument,
@@ -26,10 +27,12 @@ from mintmark.client.documents import (
 from mintmark.model.certificate import Certificate, Reason, Status, StoredCertificate
 from mintmark.model.errors import Error, Kind
 from mintmark.model.issuer import Issuer
+from mintmark.model.ssh import SSHCertificate, SSHCertificateType
 from mintmark.model.time import timestamp
 from mintmark.wire import certificate as wire_certificate
 from mintmark.wire import pem
 from mintmark.wire.http import Response
+from mintmark.wire.ssh import certificate as wire_ssh
 
 JSON_TYPE = "application/json"
 Headers = tuple[tuple[str, str], ...]
@@ -97,6 +100,9 @@ class Presenter:
     def document(self, stored: StoredCertificate, *, with_pem: bool) -> CertificateDocument:
         """Return a certificate, with its PEM if the requester may have it."""
         certificate = stored.certificate
+        if isinstance(certificate, SSHCertificate):
+            line = wire_ssh.line(certificate.der) if with_pem else None
+            return CertificateDocument(**self._fields(certificate, stored), certificate=line)
         return CertificateDocument(
             **self._fields(certificate, stored),
             certificate=pem.certificate(certificate.der).decode() if with_pem else None,
@@ -120,6 +126,11 @@ class Presenter:
             hint=hint,
         )
 
+    def fullchain(self, certificate: Certificate) -> str:
+        """Return an X.509 certificate with those above it as PEM, leaf first, no root."""
+        chain_pem = self.issuer(certificate.issuer).chain_pem
+        return pem.certificate(certificate.der).decode() + chain_pem
+
     def _fields(self, certificate: Certificate, stored: StoredCertificate | None) -> dict[str, Any]:
         """Return the fields that all documents of a certificate share."""
         certificate_id = certificate.id
@@ -133,18 +144,25 @@ class Presenter:
             "serial_number": certificate.serial.hex(),
             "not_before": timestamp(certificate.not_before),
             "not_after": timestamp(certificate.not_after),
-            "issuer": self.issuer(certificate.issuer).name,
+            "issuer": self._issuer_name(certificate),
             "download_url": f"/api/v1/certificates/{certificate_id}/download",
             "status": status.value,
             "profile": certificate.profile,
-            "names": [Name(name.type.value, name.value) for name in certificate.identifiers],
+            "names": _names(certificate),
             "fingerprint_sha256": hashlib.sha256(certificate.der).hexdigest(),
             "replaces": certificate_id_of(certificate.replaces),
             "replaced_by": certificate_id_of(replaced_by),
             "revoked_at": timestamp(revocation.revoked_at) if revocation else None,
             "revocation_reason": reason_word(revocation.reason) if revocation else None,
             "metadata": certificate.metadata or {},
+            "kind": _kind(certificate),
         }
+
+    def _issuer_name(self, certificate: Certificate) -> str:
+        """Return an issuer's name; SSH CA keys have none but what they are and their id."""
+        if isinstance(certificate, SSHCertificate):
+            return f"SSH {certificate.type.word} CA {certificate.issuer}"
+        return self.issuer(certificate.issuer).name
 
     def issuer_document(self, issuer: Issuer) -> IssuerDocument:
         """Return an issuer."""
@@ -173,6 +191,18 @@ def certificate_id_of(serial: bytes | None) -> str | None:
 def reason_word(reason: Reason) -> ReasonWord:
     """Return a reason as the documents write it; a test compares all words."""
     return cast("ReasonWord", reason.word)
+
+
+def _names(certificate: Certificate) -> list[Name]:
+    if isinstance(certificate, SSHCertificate):
+        return [Name("principal", principal) for principal in certificate.principals]
+    return [Name(name.type.value, name.value) for name in certificate.identifiers]
+
+
+def _kind(certificate: Certificate) -> KindWord:
+    if not isinstance(certificate, SSHCertificate):
+        return "x509"
+    return "ssh-user" if certificate.type is SSHCertificateType.USER else "ssh-host"
 
 
 def _prepare(issuer: Issuer) -> IssuerPresentation:

@@ -17,7 +17,11 @@ from mintmark.client.documents import (
 from mintmark.model.certificate import Reason, StoredCertificate
 from mintmark.model.errors import Error, Kind
 from mintmark.model.time import timestamp
-from mintmark.protocol.rest.parameters import find_certificate, parse_serial
+from mintmark.protocol.rest.parameters import (
+    find_certificate,
+    parse_serial,
+    require_of_proof,
+)
 from mintmark.protocol.rest.presentation import PRIVATE, json_answer, reason_word
 from mintmark.protocol.rest.routes import Call
 from mintmark.wire import pem
@@ -43,7 +47,8 @@ async def revoke_certificate(call: Call) -> Response:
     """Revoke the certificate of the path."""
     wish: RevocationRequest = call.body
     stored = await find_certificate(call, call.arguments["id"])
-    return await _revoke(call, stored, wish.reason)
+    require_of_proof(call, stored)
+    return await revocation_of(call, stored, wish.reason)
 
 
 async def revoke_by_serial(call: Call) -> Response:
@@ -59,10 +64,11 @@ async def revoke_by_serial(call: Call) -> Response:
             "exactly one of certificate_id and serial_number says what to revoke",
             hint="give one of them",
         )
-    return await _revoke(call, await find_certificate(call, named), wish.reason)
+    return await revocation_of(call, await find_certificate(call, named), wish.reason)
 
 
-async def _revoke(call: Call, stored: StoredCertificate, reason: str) -> Response:
+async def revocation_of(call: Call, stored: StoredCertificate, reason: str) -> Response:
+    """Revoke a certificate and answer with that."""
     revocation = await revoke(call.authority, call.requester, stored, _REASONS[reason])
     return json_answer(
         200,

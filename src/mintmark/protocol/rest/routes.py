@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any
 
 from mintmark.authority.workflow.authority import Authority
+from mintmark.authority.workflow.tokens import Purpose, Verified
 from mintmark.model.access import Operation, Requester
 from mintmark.model.errors import Error, Kind
 from mintmark.protocol.rest.keys import KeyMaker
@@ -30,6 +31,19 @@ class Access(Enum):
     ADMIN = "admin"
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A provisioner's token that was presented for this call, verified.
+
+    Args:
+        purpose: the act that its audience names.
+        token: what it says.
+    """
+
+    purpose: Purpose
+    token: Verified
+
+
 @dataclass(slots=True)
 class Call:
     """One call of a route: who asks for what, checked as far as the route's table row says.
@@ -41,6 +55,7 @@ class Call:
         request: the HTTP request.
         arguments: the parameters of the path.
         caller: the authenticated requester; None on public routes.
+        proof: the provisioner's token by which it was; None for all other credentials.
         body: the decoded body, of the route's `body` type.
         query: the decoded query, of the route's `query` type.
     """
@@ -51,6 +66,7 @@ class Call:
     request: Request
     arguments: Mapping[str, str]
     caller: Requester | None = None
+    proof: Proof | None = None
     body: Any = None
     query: Any = None
 
@@ -83,6 +99,7 @@ class Route:
         operation: what the whitelist must allow the requester; None asks for any entry that
             allows something at all.
         tokens: whether a one-time token is a credential here.
+        purposes: acts, for one of which a provisioner's token is a credential here.
         idempotent: whether it honors `Idempotency-Key`.
         body: struct of the request body, or None for a route without.
         body_required: whether an empty body is refused.
@@ -100,6 +117,7 @@ class Route:
     handler: Handler
     operation: Operation | None = None
     tokens: bool = False
+    purposes: tuple[Purpose, ...] = ()
     idempotent: bool = False
     body: type[Any] | None = None
     body_required: bool = True
@@ -111,7 +129,7 @@ class Route:
     def __post_init__(self) -> None:
         if not isinstance(self.access, Access):
             raise TypeError(f"route {self.method} {self.path} does not say who may call it")
-        if self.access is Access.PUBLIC and (self.operation or self.tokens):
+        if self.access is Access.PUBLIC and (self.operation or self.tokens or self.purposes):
             raise ValueError(f"public route {self.method} {self.path} asks for a credential")
 
     @property
