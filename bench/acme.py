@@ -21,7 +21,7 @@ from mintmark.protocol.acme.background import Validations
 from mintmark.protocol.acme.server import ACMEServer
 from mintmark.protocol.acme.validation.outcome import Validated
 from mintmark.server.compose import open_authority
-from mintmark.server.settings import ACME, ProvisionerEntry, Validation
+from mintmark.server.settings import ACME, ACMEEntry, Validation
 from mintmark.wire.http import Peer, Request
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def configuration(*, workers: int = 1, storage_url: str | None = None) -> Settin
     validation = Validation(
         http_port=free_port(), resolvers=(f"127.0.0.1:{free_port()}",), concurrency=1000
     )
-    provisioner = ProvisionerEntry(name="acme", orders_per_hour=0, pending_authorizations=1000)
+    provisioner = ACMEEntry(name="acme", orders_per_hour=0, pending_authorizations=1000)
     return replace(
         settings(workers=workers, storage_url=storage_url),
         provisioners=(provisioner,),

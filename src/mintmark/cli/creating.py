@@ -22,7 +22,7 @@ from mintmark.model.time import parse_duration
 from mintmark.server import ceremony
 from mintmark.server.ceremony import Plan
 from mintmark.server.directory import Directory, State
-from mintmark.server.settings import Settings
+from mintmark.server.settings import ACMEEntry, Settings
 from mintmark.server.settings import of as settings_of
 
 
@@ -130,10 +130,14 @@ def facts(directory: Directory) -> list[tuple[str, str]]:
         ("API", f"{urls[0]}/api/v1"),
         *(
             ("ACME" if number == 0 else f"ACME {one.name}", f"{urls[0]}/acme/{one.name}/directory")
-            for number, one in enumerate(settings.provisioners)
+            for number, one in enumerate(_acme(settings))
         ),
         ("CRL, OCSP, issuers", urls[1]),
     ]
+
+
+def _acme(settings: Settings) -> list[ACMEEntry]:
+    return [one for one in settings.provisioners if isinstance(one, ACMEEntry)]
 
 
 def _settings(

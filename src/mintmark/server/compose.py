@@ -153,6 +153,7 @@ def policy(settings: Settings, issuers: tuple[Issuer, ...]) -> Policy:
         issuers,
         settings.issuer.backdate,
         configuration.provisioners(settings.provisioners),
+        configuration.ssh_profiles(settings.ssh).values(),
     )
 
 

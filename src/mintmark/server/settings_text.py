@@ -11,7 +11,14 @@ from msgspec import NODEFAULT, to_builtins
 from mintmark.model.time import duration
 from mintmark.server import yaml
 from mintmark.server.sections import Form, Section, brief, defaults, forms, plain, tag
-from mintmark.server.settings import Settings
+from mintmark.server.settings import (
+    ACMEEntry,
+    PatternEntry,
+    ProfileEntry,
+    ServiceEntry,
+    Settings,
+    SSHProfileEntry,
+)
 
 _HEAD: Final = """\
 # mintmark.yaml: the configuration of this authority.
@@ -21,11 +28,13 @@ _HEAD: Final = """\
 # "Attacker gains" says what the key is worth to somebody who can change it.
 # Check this file with: mintmark config check
 """
-_EXAMPLES: Final = {
-    "services": '- {service_id: web, names: ["*.web.example.internal"], max_certificates: 3}',
-    "patterns": '- {pattern: "test-*", max_certificates: 1, certificates_per_hour: 10}',
-    "provisioners": "- {name: web, names: ['*.web.example.internal'], lifetime: 30d}",
-    "profiles": "web: {extends: server, lifetime: 90d, key_types: [ec-p256]}",
+# By what an entry is, or the first thing that it may be.
+_EXAMPLES: Final[dict[type[Section], str]] = {
+    ServiceEntry: '- {service_id: web, names: ["*.web.example.internal"], max_certificates: 3}',
+    PatternEntry: '- {pattern: "test-*", max_certificates: 1, certificates_per_hour: 10}',
+    ACMEEntry: "- {name: web, type: acme, names: ['*.web.example.internal'], lifetime: 30d}",
+    ProfileEntry: "web: {extends: server, lifetime: 90d, key_types: [ec-p256]}",
+    SSHProfileEntry: "backup: {critical_options: [force-command=/usr/bin/backup], extensions: []}",
 }
 
 
@@ -59,13 +68,11 @@ def _section_lines(section: type[Section], values: Section, indent: str) -> Iter
             yield from _section_lines(type(value), value, indent + "  ")
         else:
             yield "\n" if not indent else ""
-            yield from _key_lines(name, form, indent, described)
+            yield from _key_lines(form, indent, described)
             yield from _value_lines(name, value, form, indent, "" if value != default else "#")
 
 
-def _key_lines(
-    name: str, form: Form, indent: str, described: set[tuple[str, str]]
-) -> Iterator[str]:
+def _key_lines(form: Form, indent: str, described: set[tuple[str, str]]) -> Iterator[str]:
     """Yield the comment above a key; keys of entries that stand in `described` are left out."""
     yield _prose(form.meaning, indent)
     if not form.sections:
@@ -76,7 +83,7 @@ def _key_lines(
             yield _prose(f"With type {tag(section)}: {section.__doc__}", indent)
             described = described | {("type", forms(section)["type"].meaning)}
         yield from _entry_lines(section, "", indent, described)
-    yield _prose(f"As {_EXAMPLES[name]}", indent)
+    yield _prose(f"As {_EXAMPLES[form.sections[0]]}", indent)
 
 
 def _entry_lines(

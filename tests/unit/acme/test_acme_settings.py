@@ -14,8 +14,11 @@ def read(text: str) -> settings.Settings:
     return settings.of(yaml.read(text))
 
 
-def test_there_is_one_provisioner_by_default():
-    assert settings.provisioners(read("").provisioners) == (ACMEProvisioner("acme"),)
+def test_there_is_one_acme_server_by_default():
+    first, *others = settings.provisioners(read("").provisioners)
+
+    assert first == ACMEProvisioner("acme")
+    assert not any(isinstance(one, ACMEProvisioner) for one in others)
 
 
 def test_provisioners_say_what_they_are_like():

@@ -8,11 +8,13 @@ One module for each section of the file; `file` puts them together.
 """
 
 from mintmark.server.settings.acme import ACME, Validation, validation
+from mintmark.server.settings.acme_provisioner import ACMEEntry
 from mintmark.server.settings.file import Settings, check, load, of
 from mintmark.server.settings.issuing import Issuing, Limits
 from mintmark.server.settings.profile import ProfileEntry, ProfileSubject, profiles
-from mintmark.server.settings.provisioner import ProvisionerEntry, provisioners
+from mintmark.server.settings.provisioner import Codec, ProvisionerEntry, provisioners
 from mintmark.server.settings.server import ConnectionLimits, Server, public_http_url
+from mintmark.server.settings.ssh import SSH, SSHProfileEntry, ssh_profiles
 from mintmark.server.settings.storage import Storage
 from mintmark.server.settings.whitelist import (
     ADMIN,
@@ -26,6 +28,9 @@ from mintmark.server.settings.whitelist import (
 __all__ = [
     "ACME",
     "ADMIN",
+    "SSH",
+    "ACMEEntry",
+    "Codec",
     "ConnectionLimits",
     "Issuing",
     "Limits",
@@ -33,6 +38,7 @@ __all__ = [
     "ProfileEntry",
     "ProfileSubject",
     "ProvisionerEntry",
+    "SSHProfileEntry",
     "Server",
     "ServiceEntry",
     "Settings",
@@ -47,5 +53,6 @@ __all__ = [
     "provisioners",
     "public_http_url",
     "service_rules",
+    "ssh_profiles",
     "validation",
 ]

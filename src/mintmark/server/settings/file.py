@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta, field
 
 from mintmark.model.errors import Error, Kind
+from mintmark.model.profile import Profile
 from mintmark.server import yaml
 from mintmark.server.sections import Section, decode, key
-from mintmark.server.settings import acme, profile, provisioner, server, storage, whitelist
+from mintmark.server.settings import acme, profile, provisioner, server, ssh, storage, whitelist
 from mintmark.server.settings.acme import ACME
+from mintmark.server.settings.claims import Known
 from mintmark.server.settings.issuing import Issuing, Limits
 from mintmark.server.settings.profile import ProfileEntry
 from mintmark.server.settings.provisioner import ProvisionerEntry
 from mintmark.server.settings.server import Server
+from mintmark.server.settings.ssh import SSH
 from mintmark.server.settings.storage import Storage
 from mintmark.server.settings.whitelist import Whitelist
 
@@ -39,11 +42,13 @@ class Settings(Section, frozen=True, kw_only=True):
     provisioners: Annotated[
         Annotated[tuple[ProvisionerEntry, ...], Meta(max_length=100)],
         key(
-            "ACME servers, each with its own accounts; an empty list: none.",
-            "certificates for every name that a challenge can be met for",
+            "Who may ask without being in the whitelist, one entry for each way to show it, "
+            "beside those of mintmark provisioner add; an empty list: none.",
+            "certificates for everything that such a way can show",
         ),
     ] = provisioner.DEFAULT
     acme: ACME = ACME()
+    ssh: SSH = SSH()
 
 
 def load(path: Path) -> Settings:
@@ -99,7 +104,24 @@ def _contradictions(settings: Settings) -> Iterator[Error]:
     validation = settings.acme.validation
     yield from server.problems(settings.server)
     yield from storage.problems(settings.storage)
-    yield from whitelist.problems(settings.whitelist, profile.profile_names(settings.profiles))
-    yield from provisioner.problems(settings.provisioners, settings.profiles, validation)
+    yield from whitelist.problems(
+        settings.whitelist,
+        profile.profile_names(settings.profiles) | ssh.known_ssh_profiles(settings.ssh).keys(),
+    )
+    yield from provisioner.problems(settings.provisioners, _known(settings))
     yield from acme.problems(validation)
     yield from profile.problems(settings.profiles)
+    yield from ssh.problems(settings.ssh, profile.profile_names(settings.profiles))
+
+
+def _known(settings: Settings) -> Known:
+    """Return what entries may refer to; what contradicts itself is told elsewhere."""
+    try:
+        profiles: Mapping[str, Profile | None] = profile.profiles(settings.profiles)
+    except Error:
+        profiles = dict.fromkeys(profile.profile_names(settings.profiles))
+    return Known(
+        profiles,
+        ssh.known_ssh_profiles(settings.ssh),
+        settings.acme.validation.issuer_domain_names,
+    )

@@ -1,177 +1,233 @@
-"""Section `provisioners`: ACME servers, each with its own accounts."""
+"""Section `provisioners`: who may ask without being known before, one entry for each way.
+
+An entry means the same in the configuration and in the API, where it is JSON; one declaration
+reads, checks and writes both.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Final, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Final, Literal
 
-from msgspec import Meta
-
-from mintmark.authority.policy.names import NameRules
+from mintmark.authority.policy.approve import Policy
 from mintmark.model.errors import Error, Kind
-from mintmark.model.identifiers import IdentifierType
-from mintmark.model.provisioner import ACMEProvisioner, ChallengeType
-from mintmark.model.time import DAY, MINUTE, duration
-from mintmark.server.sections import Section, at, key, span, unknown, wrong
-from mintmark.server.settings.acme import Validation
-from mintmark.server.settings.profile import ProfileEntry, profile_names, profiles
-from mintmark.server.settings.values import NAME, Count, Lifetime, Line, Rate, Some, Texts
+from mintmark.model.provisioner import (
+    ACMEProvisioner,
+    AnyProvisioner,
+    JWKProvisioner,
+    OIDCProvisioner,
+    SSHPOPProvisioner,
+    TokenProvisioner,
+    X5CProvisioner,
+)
+from mintmark.server.sections import Section, brief, decode_one, key, wrong
+from mintmark.server.settings.acme_provisioner import ACMEEntry
+from mintmark.server.settings.claims import ClaimsEntry, Known, RulesEntry
+from mintmark.server.settings.jwk_provisioner import JWKEntry
+from mintmark.server.settings.oidc_provisioner import (
+    Certificates,
+    OIDCEntry,
+    certificate_problems,
+)
+from mintmark.server.settings.values import NAME, ProvisionerName
 
-_ACME: Final = ACMEProvisioner("acme")
+_X5C: Final = X5CProvisioner("x5c")
+_SSHPOP: Final = SSHPOPProvisioner("sshpop")
+_TOKEN: Final = TokenProvisioner("token")
 
 
-class ProvisionerEntry(Section, frozen=True, kw_only=True):
-    """An ACME server of its own, at `/acme/NAME/directory`."""
+class X5CEntry(Section, frozen=True, kw_only=True):
+    """Tokens signed by the key of a certificate under given roots (RFC 7515 §4.1.6)."""
+
+    name: Annotated[ProvisionerName, key("What clients call it by: a-z, 0-9 and '-'.", "nothing")]
+    type: Annotated[Literal["x5c"], key("What it asks for.", "nothing")]
+    roots: Annotated[
+        Certificates,
+        key("PEM of the roots; empty takes this authority's own.", "certificates for anybody"),
+    ] = ""
+    claims: Annotated[
+        ClaimsEntry,
+        key(
+            "Lifetimes and renewal; nothing outlives the certificate that signed.",
+            "a stolen key works longer",
+        ),
+    ] = ClaimsEntry()
+    rules: Annotated[
+        RulesEntry, key("Names, principals and profiles.", "certificates for other parties")
+    ] = RulesEntry()
+
+    def provisioner(self) -> X5CProvisioner:
+        """Return what the entry says."""
+        return X5CProvisioner(
+            self.name, self.roots, self.claims.claims(_X5C.claims), self.rules.rules()
+        )
+
+    @classmethod
+    def of(cls, provisioner: X5CProvisioner) -> X5CEntry:
+        """Return the entry that says this provisioner."""
+        return cls(
+            name=provisioner.name,
+            type="x5c",
+            roots=provisioner.roots,
+            claims=ClaimsEntry.of(provisioner.claims, _X5C.claims),
+            rules=RulesEntry.of(provisioner.rules),
+        )
+
+    def problems(self, path: str, known: Known) -> Iterator[Error]:
+        """Yield what is wrong although each key by itself is of its form."""
+        yield from certificate_problems(f"{path}.roots", self.roots)
+        yield from self.claims.problems(f"{path}.claims", _X5C.claims)
+        yield from self.rules.problems(f"{path}.rules", known)
+
+
+class SSHPOPEntry(Section, frozen=True, kw_only=True):
+    """Holders of an SSH certificate of ours, who renew, rekey and revoke it."""
+
+    name: Annotated[ProvisionerName, key("What clients call it by: a-z, 0-9 and '-'.", "nothing")]
+    type: Annotated[Literal["sshpop"], key("What it asks for.", "nothing")]
+    claims: Annotated[
+        ClaimsEntry,
+        key("Whether it renews at all, and after expiry.", "a key stolen long ago works again"),
+    ] = ClaimsEntry()
+
+    def provisioner(self) -> SSHPOPProvisioner:
+        """Return what the entry says."""
+        return SSHPOPProvisioner(self.name, self.claims.claims(_SSHPOP.claims))
+
+    @classmethod
+    def of(cls, provisioner: SSHPOPProvisioner) -> SSHPOPEntry:
+        """Return the entry that says this provisioner."""
+        claims = ClaimsEntry.of(provisioner.claims, _SSHPOP.claims)
+        return cls(name=provisioner.name, type="sshpop", claims=claims)
+
+    def problems(self, path: str, known: Known) -> Iterator[Error]:
+        """Yield what is wrong although each key by itself is of its form."""
+        del known
+        yield from self.claims.problems(f"{path}.claims", _SSHPOP.claims)
+
+
+class TokenEntry(Section, frozen=True, kw_only=True):
+    """One-time tokens that an admin makes; the whitelist and the token say what is allowed."""
 
     name: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=32)],
-        key("In its URLs: a-z, 0-9 and '-'.", "nothing"),
+        ProvisionerName, key("What the audit log calls it by: a-z, 0-9 and '-'.", "nothing")
     ]
-    type: Annotated[Literal["acme"], key("What it speaks.", "nothing")] = "acme"
-    identifier_types: Annotated[
-        Annotated[tuple[Literal["dns", "ip"], ...], Meta(min_length=1, max_length=2)],
-        key("Kinds of identifier that orders may have.", "certificates for addresses or names"),
-    ] = ("dns", "ip")
-    names: Annotated[
-        Texts,
-        key(
-            "Globs that every identifier must match one of; empty: whatever a challenge proves.",
-            "certificates for more of the names whose hosts it controls",
-        ),
-    ] = ()
-    challenges: Annotated[
-        Annotated[tuple[ChallengeType, ...], Meta(min_length=1, max_length=5)],
-        key(
-            "How control of an identifier is shown, in the order in which they are offered; "
-            "uacme before 1.8 stumbles over dns-persist-01.",
-            "certificates for names whose validation is weak",
-        ),
-    ] = _ACME.challenges
-    profiles: Annotated[
-        Some,
-        key("Profiles that orders may name, the default first.", "certificates of other shapes"),
-    ] = _ACME.profiles
-    lifetime: Annotated[
-        Lifetime | None,
-        key("Of certificates; null takes the profile's.", "a stolen key works longer"),
-    ] = None
-    external_account_binding: Annotated[
-        bool,
-        key("Whether a new account needs a key of mintmark acme eab add.", "accounts for anyone"),
-    ] = False
-    terms_of_service: Annotated[
-        Line | None, key("URL that new accounts have to agree to.", "a misleading link")
-    ] = None
-    website: Annotated[Line | None, key("URL for people.", "a misleading link")] = None
-    max_identifiers: Annotated[
-        Annotated[int, Meta(ge=1, le=100)], key("Of one order.", "memory and time")
-    ] = _ACME.max_identifiers
-    orders_per_hour: Annotated[
-        Rate, key("Of one account, renewals not counted; 0: no limit.", "more certificates")
-    ] = _ACME.orders_per_hour
-    pending_authorizations: Annotated[
-        Count, key("Of one account at a time.", "memory of the database")
-    ] = _ACME.pending_authorizations
-    failures_until_pause: Annotated[
-        Count,
-        key(
-            "Failed validations of an account and a name within a day, after which orders for it "
-            "are refused until mintmark acme unpause.",
-            "endless validations, which knock at hosts",
-        ),
-    ] = _ACME.failures_until_pause
-    order_lifetime: Annotated[
-        Annotated[int, span(10 * MINUTE, 30 * DAY)],
-        key("After this an order that was not finished expires.", "memory of the database"),
-    ] = _ACME.order_lifetime
-    authorization_lifetime: Annotated[
-        Annotated[int, span(MINUTE, 90 * DAY)],
-        key(
-            "So long a valid authorization is used again.",
-            "certificates for names that are no longer controlled",
-        ),
-    ] = _ACME.authorization_lifetime
+    type: Annotated[Literal["token"], key("What it asks for.", "nothing")]
+    claims: Annotated[
+        ClaimsEntry,
+        key("Lifetimes; of X.509, left out, those of the profile.", "a stolen key works longer"),
+    ] = ClaimsEntry()
+
+    def provisioner(self) -> TokenProvisioner:
+        """Return what the entry says."""
+        return TokenProvisioner(self.name, self.claims.claims(_TOKEN.claims))
+
+    @classmethod
+    def of(cls, provisioner: TokenProvisioner) -> TokenEntry:
+        """Return the entry that says this provisioner."""
+        claims = ClaimsEntry.of(provisioner.claims, _TOKEN.claims)
+        return cls(name=provisioner.name, type="token", claims=claims)
+
+    def problems(self, path: str, known: Known) -> Iterator[Error]:
+        """Yield what is wrong although each key by itself is of its form."""
+        del known
+        yield from self.claims.problems(f"{path}.claims", _TOKEN.claims)
 
 
-DEFAULT: Final = (ProvisionerEntry(name=_ACME.name),)
+ProvisionerEntry = ACMEEntry | JWKEntry | OIDCEntry | X5CEntry | SSHPOPEntry | TokenEntry
+DEFAULT: Final[tuple[ProvisionerEntry, ...]] = (
+    ACMEEntry(name="acme"),
+    TokenEntry(name="token", type="token"),
+    SSHPOPEntry(name="sshpop", type="sshpop"),
+)
+_ENTRIES: Final[Mapping[type[AnyProvisioner], type[ProvisionerEntry]]] = {
+    ACMEProvisioner: ACMEEntry,
+    JWKProvisioner: JWKEntry,
+    OIDCProvisioner: OIDCEntry,
+    X5CProvisioner: X5CEntry,
+    SSHPOPProvisioner: SSHPOPEntry,
+    TokenProvisioner: TokenEntry,
+}
 
 
-def provisioners(entries: Iterable[ProvisionerEntry]) -> tuple[ACMEProvisioner, ...]:
-    """Return the ACME provisioners."""
-    return tuple(
-        ACMEProvisioner(
-            name=entry.name,
-            identifier_types=tuple(IdentifierType(kind) for kind in entry.identifier_types),
-            names=entry.names,
-            challenges=tuple(dict.fromkeys(entry.challenges)),
-            profiles=entry.profiles,
-            lifetime=entry.lifetime,
-            external_account_binding=entry.external_account_binding,
-            terms_of_service=entry.terms_of_service or "",
-            website=entry.website or "",
-            max_identifiers=entry.max_identifiers,
-            orders_per_hour=entry.orders_per_hour,
-            pending_authorizations=entry.pending_authorizations,
-            failures_until_pause=entry.failures_until_pause,
-            order_lifetime=entry.order_lifetime,
-            authorization_lifetime=entry.authorization_lifetime,
-        )
-        for entry in entries
-    )
+class Codec:
+    """Provisioners as the API's JSON documents: the entries of the configuration.
+
+    Args:
+        issuer_domain_names: by which dns-persist-01 records speak of this authority.
+    """
+
+    def __init__(self, issuer_domain_names: tuple[str, ...] = ()) -> None:
+        self._issuer_domain_names = issuer_domain_names
+
+    def parse(self, document: Mapping[str, Any], policy: Policy) -> AnyProvisioner:
+        """Return the provisioner that a document says.
+
+        Args:
+            document: an entry of `provisioners`.
+            policy: has the profiles that it may refer to.
+
+        Raises:
+            Error: MALFORMED, with the key's path and what it has to be.
+        """
+        known = Known(policy.profiles, policy.ssh_profiles, self._issuer_domain_names)
+        try:
+            entry = decode_one(tuple(_ENTRIES.values()), dict(document), _DOCUMENT)
+            for problem in _entry_problems(_DOCUMENT, entry, known):
+                raise problem
+            return entry.provisioner()
+        except Error as error:
+            raise Error(Kind.MALFORMED, error.detail, hint=error.hint) from error
+
+    def render(self, provisioner: AnyProvisioner) -> dict[str, Any]:
+        """Return the document that says a provisioner, without what is the default."""
+        of: Any = _ENTRIES[type(provisioner)].of
+        entry: ProvisionerEntry = of(provisioner)
+        return {"name": entry.name, "type": entry.type, **brief(entry)}
 
 
-def problems(
-    entries: Iterable[ProvisionerEntry],
-    own_profiles: Mapping[str, ProfileEntry],
-    validation: Validation,
-) -> Iterator[Error]:
+_DOCUMENT: Final = "provisioner"
+
+
+def provisioners(entries: Iterable[ProvisionerEntry]) -> tuple[AnyProvisioner, ...]:
+    """Return the provisioners.
+
+    Raises:
+        Error: for entries that have problems.
+    """
+    return tuple(entry.provisioner() for entry in entries)
+
+
+def problems(entries: Sequence[ProvisionerEntry], known: Known) -> Iterator[Error]:
     """Yield what is wrong although each key by itself is of its form.
 
     Args:
         entries: the section.
-        own_profiles: section `profiles`.
-        validation: section `acme.validation`.
+        known: what they refer to.
     """
-    known = profile_names(own_profiles)
     seen: set[str] = set()
+    clients: set[str] = set()
     for number, entry in enumerate(entries):
         path = f"provisioners[{number}]"
-        if not NAME.fullmatch(entry.name):
-            yield wrong(f"'{path}.name' is '{entry.name}'; it has to be of a-z, 0-9 and '-'")
+        yield from _entry_problems(path, entry, known)
         if entry.name in seen:
-            yield wrong(f"'{path}' is a second provisioner '{entry.name}'")
-        seen.add(entry.name)
-        for profile in entry.profiles:
-            if profile not in known:
-                yield unknown(f"'{path}.profiles' has unknown profile '{profile}'", profile, known)
-        yield from _lifetime_problems(path, entry, own_profiles)
-        persistent = ChallengeType.DNS_PERSIST_01 in entry.challenges
-        if persistent and not validation.issuer_domain_names:
             yield Error(
                 Kind.CONFIGURATION,
-                f"'{path}.challenges' has dns-persist-01, whose records name the authority",
-                hint="say by which name in acme.validation.issuer_domain_names",
+                f"'{path}' is a second provisioner '{entry.name}'",
+                hint="names are unique, whatever the type",
             )
-        try:
-            NameRules(entry.names)
-        except Error as error:
-            yield at(f"{path}.names", error)
+        seen.add(entry.name)
+        if isinstance(entry, OIDCEntry):
+            if entry.client_id in clients:
+                yield Error(
+                    Kind.CONFIGURATION,
+                    f"'{path}.client_id' is '{entry.client_id}', as that of another entry",
+                    hint="tokens say by it whose they are: register a client for each",
+                )
+            clients.add(entry.client_id)
 
 
-def _lifetime_problems(
-    path: str, entry: ProvisionerEntry, own_profiles: Mapping[str, ProfileEntry]
-) -> Iterator[Error]:
-    """Yield profiles that no certificate of a provisioner's lifetime could have."""
-    if entry.lifetime is None:
-        return
-    try:
-        known = profiles(own_profiles)
-    except Error:  # which has been told already
-        return
-    for name in entry.profiles:
-        profile = known.get(name)
-        if profile and not profile.lifetime_min <= entry.lifetime <= profile.lifetime_max:
-            yield wrong(
-                f"'{path}.lifetime' is {duration(entry.lifetime)}; profile '{name}' allows "
-                f"{duration(profile.lifetime_min)} to {duration(profile.lifetime_max)}"
-            )
+def _entry_problems(path: str, entry: ProvisionerEntry, known: Known) -> Iterator[Error]:
+    if not NAME.fullmatch(entry.name):
+        yield wrong(f"'{path}.name' is '{entry.name}'; it has to be of a-z, 0-9 and '-'")
+    yield from entry.problems(path, known)

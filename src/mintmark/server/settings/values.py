@@ -17,6 +17,7 @@ Lifetime = Annotated[int, span(MINUTE, 10 * YEAR)]
 Line = Annotated[str, Meta(min_length=1, max_length=2000)]
 Texts = Annotated[tuple[str, ...], Meta(max_length=1000)]
 Some = Annotated[tuple[str, ...], Meta(min_length=1, max_length=100)]
+ProvisionerName = Annotated[str, Meta(min_length=1, max_length=32)]
 
 # Profiles' and provisioners' names, which stand in URLs.
 NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?", re.ASCII)

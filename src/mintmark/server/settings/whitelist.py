@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from mintmark.authority.policy.names import NameRules
+from mintmark.authority.policy.principals import PrincipalRules
 from mintmark.authority.policy.whitelist import SERVICE_ID
 from mintmark.model.access import Operation, ServiceRule
 from mintmark.model.errors import Error
@@ -23,6 +24,14 @@ class WhitelistEntry(Section, frozen=True, kw_only=True):
         key(
             "Globs of names it may ask for, beside its own id.",
             "certificates for other parties' names",
+        ),
+    ] = ()
+    principals: Annotated[
+        Texts,
+        key(
+            "Globs of principals that its SSH user certificates may carry; host principals are "
+            "names.",
+            "logins as other users",
         ),
     ] = ()
     profiles: Annotated[
@@ -60,6 +69,7 @@ class WhitelistEntry(Section, frozen=True, kw_only=True):
             self.profiles,
             self.max_certificates,
             self.certificates_per_hour,
+            self.principals,
         )
 
 
@@ -78,7 +88,8 @@ class PatternEntry(WhitelistEntry, frozen=True, kw_only=True):
     pattern: Annotated[
         Annotated[str, Meta(min_length=1, max_length=128)],
         key(
-            "A glob over service ids, as test-*; ACME accounts only if it begins with acme.",
+            "A glob over service ids, as test-*; whom a provisioner vouches for only if it begins "
+            "with the provisioner's type, as acme.* does.",
             "gives these rights to other services",
         ),
     ]
@@ -157,3 +168,7 @@ def _entry_problems(entry: WhitelistEntry, path: str, known: Collection[str]) ->
         NameRules(entry.names)
     except Error as error:
         yield at(f"{path}.names", error)
+    try:
+        PrincipalRules(entry.principals)
+    except Error as error:
+        yield at(f"{path}.principals", error)
