@@ -152,7 +152,7 @@ class Store(ACMEStore, SSHStore, ProvisionerStore, Protocol):
         """Return one certificate by serial."""
 
     async def current(self, service: str, now: int) -> StoredCertificate | None:
-        """Return the service's newest certificate that is neither revoked nor expired."""
+        """Return the service's newest X.509 certificate that is neither revoked nor expired."""
 
     async def certificates(
         self, matching: CertificateFilter, *, after: int | None, limit: int

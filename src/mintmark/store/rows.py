@@ -9,7 +9,13 @@ import msgspec
 
 from mintmark.model.act import Act, IdempotencyKey, Token
 from mintmark.model.audit import Checkpoint
-from mintmark.model.certificate import Certificate, Reason, Revocation, StoredCertificate
+from mintmark.model.certificate import (
+    Certificate,
+    CertificateKind,
+    Reason,
+    Revocation,
+    StoredCertificate,
+)
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier, IdentifierType
 from mintmark.model.issuer import Issuer
@@ -76,6 +82,20 @@ r.revoked_at, r.reason, r.not_after, c.kind
 FROM certificates c JOIN issuers i ON i.id = c.issuer
 LEFT JOIN revocations r ON r.certificate = c.id
 """
+
+
+# What narrows a listing to a kind; with a constant, so that indexes of SSH alone are opened.
+OF_KIND: Final = {
+    None: "",
+    CertificateKind.X509: "AND c.kind IS NULL",
+    CertificateKind.SSH_USER: "AND c.kind = 'ssh-user'",
+    CertificateKind.SSH_HOST: "AND c.kind = 'ssh-host'",
+}
+
+
+def is_ssh(kind: CertificateKind | None) -> bool:
+    """Whether a listing asks for SSH certificates alone."""
+    return kind not in (None, CertificateKind.X509)
 
 
 def stored_certificate(row: tuple[Any, ...]) -> StoredCertificate:

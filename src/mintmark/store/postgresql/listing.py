@@ -1,8 +1,8 @@
 """Listing certificates, newest first, in time that does not grow with the inventory.
 
 As on SQLite: an index keeps each service's, and each profile's, certificates by day of expiry
-and inside a day newest first. Of the days that can match, only those whose newest match belongs
-on the page are opened.
+and inside a day newest first; another one those of SSH alone. Of the days that can match, only
+those whose newest match belongs on the page are opened.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final
 from mintmark.model.certificate import Status
 from mintmark.model.time import DAY
 from mintmark.store.interface import FOREVER, CertificateFilter
-from mintmark.store.rows import STORED_CERTIFICATES
+from mintmark.store.rows import OF_KIND, STORED_CERTIFICATES, is_ssh
 
 _BY_IDS: Final = f"SELECT {STORED_CERTIFICATES} WHERE c.id = ANY($1) ORDER BY c.id DESC"
 BY_SERIAL: Final = f"SELECT {STORED_CERTIFICATES} WHERE c.serial = $1"
@@ -50,9 +50,9 @@ SELECT p.id FROM (
         WITH RECURSIVE found(day) AS (
             SELECT $8::bigint - 1
             UNION ALL
-            SELECT (SELECT not_after / 86400 FROM certificates
-                    WHERE {column} = v.value AND not_after / 86400 > found.day
-                    AND not_after / 86400 <= $9::bigint ORDER BY not_after / 86400 LIMIT 1)
+            SELECT (SELECT c.not_after / 86400 FROM certificates c
+                    WHERE c.{column} = v.value {ssh} AND c.not_after / 86400 > found.day
+                    AND c.not_after / 86400 <= $9::bigint ORDER BY c.not_after / 86400 LIMIT 1)
             FROM found WHERE found.day IS NOT NULL
         ) SELECT day FROM found WHERE day >= $8
     ) AS days
@@ -73,9 +73,9 @@ ORDER BY p.id DESC LIMIT $2
 _RARE: Final = 5000
 _PROFILES: Final = """
 WITH RECURSIVE found(profile) AS (
-    SELECT min(profile) FROM certificates
+    SELECT min(c.profile) FROM certificates c WHERE true {ssh}
     UNION ALL
-    SELECT (SELECT min(profile) FROM certificates WHERE profile > found.profile)
+    SELECT (SELECT min(c.profile) FROM certificates c WHERE c.profile > found.profile {ssh})
     FROM found WHERE found.profile IS NOT NULL
 ) SELECT profile FROM found WHERE profile IS NOT NULL
 """
@@ -93,37 +93,44 @@ async def _ids(connection: Any, matching: CertificateFilter, below: int, limit: 
     """Return ids by the narrowest index that the filter opens."""
     low, high = matching.expiry_bounds()
     values: list[Any] = [below, limit, low, high, matching.service, matching.profile]
-    words = {"rest": _REST, "fate": _FATES[matching.status]}
+    kind = OF_KIND[matching.kind]
+    ssh = kind if is_ssh(matching.kind) else ""
+    words = {"rest": f"{_REST} {kind}", "fate": _FATES[matching.status]}
+    everything = matching.service is None and matching.profile is None and not ssh
     if matching.name is not None:
         query = _BY_NAME.format(**words)
         values.append(matching.name)
     elif (
         matching.status is Status.REVOKED
         and matching.service is None
-        and not await _rare(connection, matching.profile)
+        and not await _rare(connection, matching.profile, ssh)
     ):
         query = _BY_REVOCATION.format(**words)
-    elif matching.service is None and matching.profile is None and (low, high) == (0, FOREVER):
+    elif everything and (low, high) == (0, FOREVER):
         query = _NEWEST.format(**words)
     else:
-        column, over = await _lanes(connection, matching)
-        query = _BY_DAYS.format(column=column, **words)
+        column, over = await _lanes(connection, matching, ssh)
+        query = _BY_DAYS.format(column=column, ssh=ssh, **words)
         values += [over, low // DAY, high // DAY]
     return [row[0] for row in await connection.fetch(query, *values)]
 
 
-async def _rare(connection: Any, profile: str | None) -> bool:
-    """Whether few certificates have a profile: then it is narrower than the revocations."""
-    if profile is None:
+async def _rare(connection: Any, profile: str | None, ssh: str) -> bool:
+    """Whether few certificates have a profile or a kind: then it is narrower than revocations."""
+    if profile is None and not ssh:
         return False
-    sql = "SELECT count(*) FROM (SELECT FROM certificates WHERE profile = $1 LIMIT $2) AS found"
-    return int(await connection.fetchval(sql, profile, _RARE)) < _RARE
+    narrowed, values = ("", []) if profile is None else ("AND c.profile = $1", [profile])
+    sql = (
+        "SELECT count(*) FROM (SELECT FROM certificates c"  # noqa: S608 - ours
+        f" WHERE true {narrowed} {ssh} LIMIT {_RARE}) AS found"
+    )
+    return int(await connection.fetchval(sql, *values)) < _RARE
 
 
-async def _lanes(connection: Any, matching: CertificateFilter) -> tuple[str, list[str]]:
+async def _lanes(connection: Any, matching: CertificateFilter, ssh: str) -> tuple[str, list[str]]:
     """Return the column, and its values, whose days are merged."""
     if matching.service is not None:
         return "service", [matching.service]
     if matching.profile is not None:
         return "profile", [matching.profile]
-    return "profile", [row[0] for row in await connection.fetch(_PROFILES)]
+    return "profile", [row[0] for row in await connection.fetch(_PROFILES.format(ssh=ssh))]

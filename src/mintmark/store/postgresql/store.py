@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from mintmark.model.act import Act, IdempotentAnswer, Token
 from mintmark.model.audit import Checkpoint, StoredAudit
-from mintmark.model.certificate import Revocation, Status, StoredCertificate
+from mintmark.model.certificate import CertificateKind, Revocation, Status, StoredCertificate
 from mintmark.model.issuer import Issuer
 from mintmark.store import leaf as leaves
 from mintmark.store import rows
@@ -47,8 +47,10 @@ class PostgreSQLStore(PostgreSQLSSH):
         return None if row is None else rows.stored_certificate(row)
 
     async def current(self, service: str, now: int) -> StoredCertificate | None:
-        """Return the service's newest certificate that is neither revoked nor expired."""
-        active = CertificateFilter(now=now, service=service, status=Status.ACTIVE)
+        """Return the service's newest X.509 certificate that is neither revoked nor expired."""
+        active = CertificateFilter(
+            now=now, service=service, status=Status.ACTIVE, kind=CertificateKind.X509
+        )
         found = await self.certificates(active, after=None, limit=1)
         return found[0] if found else None
 

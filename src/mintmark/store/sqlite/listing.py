@@ -1,8 +1,9 @@
 """Listing certificates, newest first, in time that does not grow with the inventory.
 
 An index keeps each service's, and each profile's, certificates by day of expiry and inside a
-day newest first. A page is a merge of the days that can match, newest first, each opened only
-when its turn comes; so neither "expired" nor "expiring soon" has to pass over all the others.
+day newest first; another one those of SSH alone. A page is a merge of the days that can match,
+newest first, each opened only when its turn comes; so neither "expired" nor "expiring soon" has
+to pass over all the others.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import apsw
 from mintmark.model.certificate import Status
 from mintmark.model.time import DAY
 from mintmark.store.interface import FOREVER, CertificateFilter
-from mintmark.store.rows import STORED_CERTIFICATES
+from mintmark.store.rows import OF_KIND, STORED_CERTIFICATES, is_ssh
 
 _BY_ID: Final = f"SELECT {STORED_CERTIFICATES} WHERE c.id = ?"
 BY_SERIAL: Final = f"SELECT {STORED_CERTIFICATES} WHERE c.serial = ?"
@@ -48,9 +49,9 @@ _DAYS: Final = """
 WITH RECURSIVE days(day) AS (
     SELECT :first - 1
     UNION ALL
-    SELECT (SELECT not_after / 86400 FROM certificates
-            WHERE {column} = :value AND not_after / 86400 > days.day
-            AND not_after / 86400 <= :last ORDER BY not_after / 86400 LIMIT 1)
+    SELECT (SELECT c.not_after / 86400 FROM certificates c
+            WHERE c.{column} = :value {ssh} AND c.not_after / 86400 > days.day
+            AND c.not_after / 86400 <= :last ORDER BY c.not_after / 86400 LIMIT 1)
     FROM days WHERE days.day IS NOT NULL
 )
 SELECT days.day, (
@@ -92,17 +93,18 @@ def _ids(connection: apsw.Connection, matching: CertificateFilter, below: int) -
     bounds = "" if unbounded else _BOUNDS
     profile = _PROFILE if matching.profile is not None else ""
     service = _SERVICE if matching.service is not None else ""
-    fate = _FATES[matching.status]
+    fate, kind = _FATES[matching.status], OF_KIND[matching.kind]
     if matching.name is not None:
-        return _plain(connection, _BY_NAME, values, bounds, service, profile, fate)
+        return _plain(connection, _BY_NAME, values, bounds, service, profile, kind, fate)
     if matching.service is not None:
-        return _merged(connection, "service", [matching.service], values, bounds, profile, fate)
-    if matching.status is Status.REVOKED and not _rare(connection, matching.profile):
-        return _plain(connection, _BY_REVOCATION, values, bounds, profile)
-    if matching.profile is None and unbounded:
-        return _plain(connection, _NEWEST, values, fate)
-    profiles = _profiles(connection) if matching.profile is None else [matching.profile]
-    return _merged(connection, "profile", profiles, values, bounds, fate)
+        lanes = [matching.service]
+        return _merged(connection, "service", lanes, matching, values, bounds, profile, fate)
+    if matching.status is Status.REVOKED and not _rare(connection, matching):
+        return _plain(connection, _BY_REVOCATION, values, bounds, profile, kind)
+    if matching.profile is None and unbounded and not is_ssh(matching.kind):
+        return _plain(connection, _NEWEST, values, kind, fate)
+    lanes = _profiles(connection, matching) if matching.profile is None else [matching.profile]
+    return _merged(connection, "profile", lanes, matching, values, bounds, fate)
 
 
 def _plain(
@@ -112,23 +114,32 @@ def _plain(
     return (row[0] for row in rows)
 
 
-def _rare(connection: apsw.Connection, profile: str | None) -> bool:
-    """Whether few certificates have a profile: then it is narrower than the revocations."""
-    if profile is None:
+def _rare(connection: apsw.Connection, matching: CertificateFilter) -> bool:
+    """Whether few certificates have a profile or a kind: then it is narrower than revocations."""
+    profile = matching.profile
+    ssh = OF_KIND[matching.kind] if is_ssh(matching.kind) else ""
+    if profile is None and not ssh:
         return False
-    sql = "SELECT count(*) FROM (SELECT 1 FROM certificates WHERE profile = ? LIMIT ?)"
-    return int(connection.execute(sql, (profile, _RARE)).get) < _RARE
+    narrowed = "AND c.profile = :profile" if profile is not None else ""
+    sql = (
+        "SELECT count(*) FROM (SELECT 1 FROM certificates c"  # noqa: S608 - ours
+        f" WHERE true {narrowed} {ssh} LIMIT {_RARE})"
+    )
+    return int(connection.execute(sql, {"profile": profile}).get) < _RARE
 
 
-def _profiles(connection: apsw.Connection) -> list[str]:
-    """Return the distinct profiles by skipping through their index."""
+def _profiles(connection: apsw.Connection, matching: CertificateFilter) -> list[str]:
+    """Return the distinct profiles, or those of a kind of SSH, by skipping through their index."""
+    kind = OF_KIND[matching.kind] if is_ssh(matching.kind) else ""
     found: list[str] = []
-    profile = connection.execute("SELECT min(profile) FROM certificates").get
+    profile = ""
     while profile is not None:
-        found.append(profile)
         profile = connection.execute(
-            "SELECT min(profile) FROM certificates WHERE profile > ?", (profile,)
+            f"SELECT min(profile) FROM certificates c WHERE profile > ? {kind}",  # noqa: S608 - ours
+            (profile,),
         ).get
+        if profile is not None:
+            found.append(profile)
     return found
 
 
@@ -136,11 +147,17 @@ def _merged(
     connection: apsw.Connection,
     column: str,
     lanes: list[str],
+    matching: CertificateFilter,
     values: dict[str, Any],
     *rest: str,
 ) -> Iterator[int]:
     """Merge the days of some values of a column, newest certificate first."""
-    words = {"column": column, "rest": " ".join(rest)}
+    kind = OF_KIND[matching.kind]
+    words = {
+        "column": column,
+        "ssh": kind if is_ssh(matching.kind) else "",
+        "rest": " ".join((*rest, kind)),
+    }
     first, last = values["low"] // DAY, values["high"] // DAY
     days = _DAYS.format(**words)
     # Negated, because heapq gives the smallest.

@@ -14,7 +14,13 @@ import apsw
 
 from mintmark.model.act import Act, IdempotentAnswer, Token
 from mintmark.model.audit import Checkpoint, StoredAudit
-from mintmark.model.certificate import Reason, Revocation, Status, StoredCertificate
+from mintmark.model.certificate import (
+    CertificateKind,
+    Reason,
+    Revocation,
+    Status,
+    StoredCertificate,
+)
 from mintmark.model.issuer import Issuer
 from mintmark.store import leaf as leaves
 from mintmark.store import rows
@@ -68,8 +74,10 @@ class SQLiteStore(SQLiteSSH):
         return None if row is None else rows.stored_certificate(row)
 
     async def current(self, service: str, now: int) -> StoredCertificate | None:
-        """Return the service's newest certificate that is neither revoked nor expired."""
-        active = CertificateFilter(now=now, service=service, status=Status.ACTIVE)
+        """Return the service's newest X.509 certificate that is neither revoked nor expired."""
+        active = CertificateFilter(
+            now=now, service=service, status=Status.ACTIVE, kind=CertificateKind.X509
+        )
         found = self._reader.attempt(lambda c: listing.page(c, active, None, 1))
         return rows.stored_certificate(found[0]) if found else None
 
