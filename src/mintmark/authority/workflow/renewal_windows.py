@@ -17,7 +17,7 @@ from mintmark.authority.workflow.authority import Authority
 from mintmark.model.access import Operation, Requester
 from mintmark.model.acme import RenewalWindow
 from mintmark.model.act import Act, AuditRecord
-from mintmark.model.certificate import Certificate, Status, StoredCertificate
+from mintmark.model.certificate import Certificate, CertificateKind, Status, StoredCertificate
 from mintmark.store.interface import CertificateFilter
 
 PAGE: Final = 1000  # certificates looked at in one call
@@ -102,6 +102,7 @@ async def move_windows(
         profile=selection.profile,
         name=selection.name,
         status=Status.ACTIVE,
+        kind=CertificateKind.X509,
     )
     found = await authority.store.certificates(matching, after=after, limit=PAGE)
     chosen = [one.certificate for one in found if selection.has(one)]
