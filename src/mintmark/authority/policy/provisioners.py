@@ -188,7 +188,7 @@ class JWK(Provisioner):
 
     Attributes:
         key: verifies them.
-        key_id: its RFC 7638 thumbprint, the `kid` of its tokens.
+        key_id: the `kid` of its tokens, by default the key's RFC 7638 thumbprint.
     """
 
     __slots__ = ("key", "key_id", "settings")
@@ -199,7 +199,7 @@ class JWK(Provisioner):
         super().__init__(settings.name, settings.claims, settings.rules)
         self.settings: Final = settings
         try:
-            self.key: Final = jose.public_key(msgspec.json.decode(settings.key))
+            self.key: Final = jose.jwk(msgspec.json.decode(settings.key))
         except msgspec.DecodeError as error:
             raise Error(
                 Kind.CONFIGURATION,
@@ -212,7 +212,7 @@ class JWK(Provisioner):
                 f"the key of provisioner '{settings.name}' is refused: {error.detail}",
                 hint=error.hint,
             ) from error
-        self.key_id: Final = self.key.thumbprint_text
+        self.key_id: Final = self.key.key_id
 
 
 class OIDC(Provisioner):

@@ -1,0 +1,64 @@
+"""Tokens of JWK provisioners: signed by a key whose owners are trusted with names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mintmark.authority.policy.provisioners import JWK
+from mintmark.authority.workflow.authority import Authority
+from mintmark.authority.workflow.tokens import claims as read
+from mintmark.authority.workflow.tokens import signature, step_claims
+from mintmark.authority.workflow.tokens.purpose import Purpose, Verified
+from mintmark.authority.workflow.tokens.revocation import revocation
+from mintmark.model.access import Credential, Operation, Requester
+from mintmark.wire.jwt import JWT
+
+
+def find(authority: Authority, token: JWT) -> JWK | None:
+    """Return the provisioner that a token says it is of: `iss` is its name, `kid` its key."""
+    name = token.claims.get("iss")
+    found = authority.policy.provisioners.get(name) if isinstance(name, str) else None
+    return found if isinstance(found, JWK) and found.key_id == token.key_id else None
+
+
+async def verify(
+    authority: Authority, provisioner: JWK, token: JWT, purpose: Purpose, address: str
+) -> Verified:
+    """Verify a token with the provisioner's key, and return what it vouches for.
+
+    Raises:
+        Error: as `requester_from_jwt`.
+    """
+    signature.verify(token, provisioner.key)
+    claims = token.claims
+    ends = read.check_times(claims, authority.clock())
+    read.check_audience(claims, authority.names, purpose, provisioner)
+    subject = read.subject(claims)
+    service = provisioner.service(subject)
+    requester = Requester(
+        service=service,
+        rule=provisioner.rule(service, frozenset({Operation.REQUEST})),
+        credential=Credential.JWK,
+        address=address,
+        provisioner=provisioner.name,
+        burns=read.burn(provisioner.type, provisioner.name, token, ends),
+    )
+    if purpose.is_revocation:
+        everyone = f"{provisioner.type}.{provisioner.name}."
+        return await revocation(
+            authority,
+            provisioner,
+            requester,
+            claims,
+            purpose,
+            lambda service: service.startswith(everyone),
+        )
+    requester = replace(
+        requester,
+        identifiers=step_claims.names(claims, purpose),
+        common_names=(subject,),
+        lifetimes=provisioner.lifetimes,
+        ssh=step_claims.ssh_grant(provisioner, claims, purpose),
+        key_sha256=step_claims.key_binding(claims),
+    )
+    return Verified(requester, subject, claims, provisioner)

@@ -1,0 +1,114 @@
+"""The claims that step clients put into tokens: names, SSH options, and the key they bind to.
+
+Tokens of JWK and X5C provisioners have them alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mintmark.authority.policy.mapping import principals_of
+from mintmark.authority.policy.provisioners import Provisioner
+from mintmark.authority.workflow.tokens.claims import members, refused, subject, text, texts
+from mintmark.authority.workflow.tokens.purpose import Purpose
+from mintmark.model.access import SSHGrant
+from mintmark.model.errors import Error, Kind
+from mintmark.model.identifiers import Identifier
+from mintmark.model.ssh import SSHCertificateType
+from mintmark.wire import jose
+from mintmark.wire.identifiers import parse_any
+
+BOTH: Final = frozenset(SSHCertificateType)
+_BOUND_KEY: Final = "x5rt#S256"
+_SHA256: Final = 32
+
+
+def names(claims: Mapping[str, Any], purpose: Purpose) -> tuple[Identifier, ...]:
+    """Return the names of `sans`, or the subject as the only one.
+
+    A token for SSH can have a subject that is no name of X.509; it vouches for none then.
+
+    Raises:
+        Error: REJECTED_IDENTIFIER for what is no name, BAD_TOKEN for what is no text.
+    """
+    given = texts(claims, "sans") or (subject(claims),)
+    if purpose is Purpose.SIGN:
+        return tuple(dict.fromkeys(parse_any(one) for one in given))
+    return tuple(dict.fromkeys(one for name in given if (one := _name(name)) is not None))
+
+
+def key_binding(claims: Mapping[str, Any]) -> bytes | None:
+    """Return the SHA-256 of the only CSR or SSH key that the token is good for (RFC 7800 §3).
+
+    Raises:
+        Error: BAD_TOKEN for a confirmation that is none of these, so that none goes unheeded.
+    """
+    if claims.get("cnf") is None:
+        return None
+    value = text(members(claims, "cnf"), _BOUND_KEY)
+    try:
+        octets = jose.decode(value, _BOUND_KEY)
+    except Error:
+        octets = b""
+    if len(octets) != _SHA256:
+        raise refused(
+            f"the token is bound by 'cnf' to something else than '{_BOUND_KEY}', a SHA-256",
+            "bind it to a CSR or an SSH key, or not at all",
+        )
+    return octets
+
+
+def ssh_grant(
+    provisioner: Provisioner, claims: Mapping[str, Any], purpose: Purpose
+) -> SSHGrant | None:
+    """Return what a token vouches for in SSH; None when its provisioner has no SSH.
+
+    Principals that it names are all that may be asked for; without any its holder, who has the
+    provisioner's key, may ask for whatever the provisioner's rules allow.
+
+    Raises:
+        Error: FORBIDDEN when SSH is asked for and the provisioner has none, BAD_TOKEN.
+    """
+    if not provisioner.claims.ssh:
+        if purpose is Purpose.SSH_SIGN:
+            raise no_ssh(provisioner)
+        return None
+    options = members(members(claims, "step"), "ssh")
+    named = texts(options, "principals")
+    sub = subject(claims)
+    return SSHGrant(
+        types=_types(text(options, "certType")),
+        user=provisioner.claims.ssh_user,
+        host=provisioner.claims.ssh_host,
+        key_id=text(options, "keyID") or sub,
+        user_principals=named or principals_of(sub),
+        host_principals=named or (sub,),
+        any_principals=not named,
+        profiles=provisioner.rules.ssh_profiles,
+    )
+
+
+def no_ssh(provisioner: Provisioner) -> Error:
+    """Return the refusal of SSH by a provisioner without it."""
+    return Error(
+        Kind.FORBIDDEN,
+        f"provisioner {provisioner.name!r} issues no SSH certificates",
+        hint="ask another provisioner, or have 'claims.ssh' set to true for this one",
+    )
+
+
+def _types(word: str) -> frozenset[SSHCertificateType]:
+    if not word:
+        return BOTH
+    for type_ in SSHCertificateType:
+        if type_.word == word:
+            return frozenset({type_})
+    raise refused(f"the token's 'certType' {word!r} is neither 'user' nor 'host'")
+
+
+def _name(value: str) -> Identifier | None:
+    try:
+        return parse_any(value)
+    except Error:
+        return None
