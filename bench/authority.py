@@ -38,6 +38,7 @@ from mintmark.server.settings import (
     Storage,
     Whitelist,
 )
+from mintmark.server.settings.provisioner import DEFAULT, ProvisionerEntry
 from mintmark.wire import pem
 
 if TYPE_CHECKING:
@@ -109,7 +110,12 @@ class Running:
     start_seconds: float
 
 
-def settings(*, workers: int = 1, storage_url: str | None = None) -> Settings:
+def settings(
+    *,
+    workers: int = 1,
+    storage_url: str | None = None,
+    provisioners: tuple[ProvisionerEntry, ...] = DEFAULT,
+) -> Settings:
     """Return a configuration without rate limits; everything else is the default."""
     https_port, http_port = free_port(), free_port()
     return Settings(
@@ -122,6 +128,7 @@ def settings(*, workers: int = 1, storage_url: str | None = None) -> Settings:
         storage=Storage() if storage_url is None else Storage(url=storage_url),
         whitelist=Whitelist(services=(ADMIN, _BENCH)),
         limits=Limits(certificates_per_hour=None, total_certificates_per_hour=None),
+        provisioners=provisioners,
     )
 
 

@@ -6,18 +6,20 @@ TLS without client certificates. The peer, step-ca, is given by its path.
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
 from bench import requests, step_ca
+from bench.authority import make, serving, settings
 from bench.driver import Answered, Load, drive
 from bench.issuance import rates
 from bench.report import Figure
-from bench.step_tokens import ProvisionerKey, sign_requests, ssh_sign_requests
+from bench.step_tokens import PROVISIONER, ProvisionerKey, sign_requests, ssh_sign_requests
+from mintmark.server.settings.jwk_provisioner import JWKEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from bench.authority import Running
     from bench.context import Bench
@@ -28,20 +30,43 @@ PEER = "step-ca"
 TWICE = 2.0
 CONCURRENCY = 64
 COUNT = 16_000
+WORKERS = os.cpu_count() or 1
 WARM = 300
 _MAKERS: dict[str, Maker] = {"/sign": sign_requests, "/ssh/sign": ssh_sign_requests}
 
 
 def measure(bench: Bench) -> None:
-    """Measure both endpoints here and, if there is one, at the peer."""
-    binary = bench.peers.get(PEER)
+    """Measure both endpoints here, with as many processes as cores, and at the peer."""
     key = ProvisionerKey.generate()
-    theirs: dict[str, Answered] = {}
-    if binary is not None:
-        with step_ca.serving(binary, bench.scratch / "step-ca", key) as server:
-            theirs = _all(bench, server, key)
-    for path, answered in theirs.items():
-        rates(bench, f"{path} of {PEER}, concurrency {CONCURRENCY}", answered, None)
+    ours = _ours(bench, key)
+    theirs = _theirs(bench, key)
+    for path in _MAKERS:
+        rates(bench, f"{path}, concurrency {CONCURRENCY}, {WORKERS} processes", ours[path], None)
+        if path in theirs:
+            rates(bench, f"{path} of {PEER}, concurrency {CONCURRENCY}", theirs[path], None)
+            _compare(bench, path, ours[path], theirs[path])
+
+
+def _ours(bench: Bench, key: ProvisionerKey) -> dict[str, Answered]:
+    entry = JWKEntry(name=PROVISIONER, type="jwk", key=key.jwk)
+    configuration = settings(workers=WORKERS, provisioners=(entry,))
+    authority = make(bench.scratch / "step", configuration)
+    with serving(authority) as server:
+        return _all(bench, server, key)
+
+
+def _theirs(bench: Bench, key: ProvisionerKey) -> dict[str, Answered]:
+    if (binary := bench.peers.get(PEER)) is None:
+        return {}
+    with step_ca.serving(binary, bench.scratch / PEER, key) as server:
+        return _all(bench, server, key)
+
+
+def _compare(bench: Bench, path: str, ours: Answered, theirs: Answered) -> None:
+    area = f"{path}, beside {PEER}"
+    add = bench.report.add
+    add(Figure(area, "throughput by the wall clock", ours.rate / theirs.rate, "ratio", TWICE))
+    add(Figure(area, "per second of server CPU", ours.per_core / theirs.per_core, "ratio"))
 
 
 def _all(bench: Bench, server: Running, key: ProvisionerKey) -> dict[str, Answered]:
