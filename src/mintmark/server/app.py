@@ -23,7 +23,7 @@ from mintmark.protocol.repository.routes import Repository
 from mintmark.protocol.rest.api import RestAPI
 from mintmark.publication.ocsp import Responder
 from mintmark.publication.publisher import PublicationSettings, Publisher
-from mintmark.server import compose, workers
+from mintmark.server import compose, ssh_files, workers
 from mintmark.server.compose import Opened, open_authority
 from mintmark.server.connection import App
 from mintmark.server.directory import Directory
@@ -190,18 +190,20 @@ def _endpoints(
 
 
 def reload(opened: Opened, tls: ServerTLS) -> None:
-    """Take up whitelist, profiles, limits and the server's certificate from their files.
+    """Take up whitelist, profiles, limits, SSH CA keys and the server's certificate from files.
 
     What is wrong is logged, and everything stays as it was. Addresses, ports, storage and
     workers need a restart.
     """
     try:
         settings = opened.directory.settings()
-        policy = compose.policy(settings, opened.authority.issuers)
+        ssh = ssh_files.load(opened.directory, opened.passphrase, opened.authority.ssh)
+        policy = compose.policy(settings, opened.authority.issuers, ssh)
         tls.reload(tls_settings(opened))
     except Error as error:
         log.error("the configuration was not taken up: %s", error.detail)  # noqa: TRY400 - the sentence says it all
         return
+    opened.authority.ssh = ssh
     opened.authority.policy = policy
     opened.authority.limits = compose.limits(settings)
     opened.authority.refusals = Refusals()  # what was refused under other limits is asked anew

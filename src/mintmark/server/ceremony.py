@@ -30,7 +30,9 @@ from mintmark.authority.signer.file import FileSigner, encrypted_pkcs8, generate
 from mintmark.authority.signer.files import write_public, write_secret
 from mintmark.model.errors import Error, Kind
 from mintmark.model.keys import KeyType
+from mintmark.model.ssh import Generation, SSHCertificateType
 from mintmark.model.time import Clock, timestamp
+from mintmark.server import ssh_files
 from mintmark.server.directory import DIRECTORY_MODE, Directory, KeyFiles, read_certificates
 from mintmark.server.local import bootstrap
 from mintmark.server.settings import Settings
@@ -51,6 +53,7 @@ class Plan:
         intermediate_key_type: of the intermediate's key.
         root_lifetime: seconds.
         intermediate_lifetime: seconds, within the root's.
+        ssh_key_type: of the SSH CA keys for users and hosts; None makes none.
     """
 
     settings: Settings
@@ -60,6 +63,7 @@ class Plan:
     intermediate_key_type: KeyType = KeyType.EC_P256
     root_lifetime: int = ROOT_LIFETIME
     intermediate_lifetime: int = INTERMEDIATE_LIFETIME
+    ssh_key_type: KeyType | None = KeyType.ED25519
 
 
 async def create(
@@ -97,6 +101,7 @@ async def create(
         _write_certificates(staging.root, (root,))
         _write_certificates(staging.intermediate, (intermediate,))
         _write_audit_key(staging, passphrase)
+        _make_ssh_keys(staging, plan, passphrase)
         await _begin(directory, staging, plan.settings, passphrase, clock)
 
 
@@ -113,6 +118,7 @@ def request_intermediate(directory: Directory, plan: Plan, passphrase: bytes) ->
         request = intermediate_csr(FileSigner(key), plan.intermediate)
         write_public(staging.intermediate.csr, pem.csr(request))
         _write_audit_key(staging, passphrase)
+        _make_ssh_keys(staging, plan, passphrase)
         _write_settings(directory, staging, plan.settings)
 
 
@@ -146,6 +152,7 @@ async def resume(directory: Directory, chain: Path, passphrase: bytes, *, clock:
         staging.audit_key.parent.mkdir(mode=DIRECTORY_MODE)
         write_secret(staging.audit_key, directory.audit_key.read_bytes())
         write_public(staging.audit_public, directory.audit_public.read_bytes())
+        _copy_ssh_keys(directory, staging)
         await _begin(directory, staging, settings, passphrase, clock)
 
 
@@ -195,6 +202,20 @@ def _write_audit_key(directory: Directory, passphrase: bytes) -> None:
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     write_public(directory.audit_public, public)
+
+
+def _make_ssh_keys(directory: Directory, plan: Plan, passphrase: bytes) -> None:
+    if plan.ssh_key_type is not None:
+        for type_ in SSHCertificateType:
+            ssh_files.make(directory, passphrase, type_, Generation.ACTIVE, plan.ssh_key_type)
+
+
+def _copy_ssh_keys(directory: Directory, staging: Directory) -> None:
+    for one in ssh_files.describe(directory):
+        staging.ssh.path.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+        key = directory.ssh.key(one.type, one.generation).read_bytes()
+        write_secret(staging.ssh.key(one.type, one.generation), key)
+        ssh_files.write_key_line(staging.ssh.public(one.type, one.generation), one.key)
 
 
 def _read(chain: Path) -> list[x509.Certificate]:

@@ -5,11 +5,13 @@ The only place that knows every part; it decides nothing itself.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -18,21 +20,26 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from mintmark.authority.issuance.hierarchy import issuer_from_chain
 from mintmark.authority.issuance.issuing import IssuingKey
 from mintmark.authority.issuance.shape import Pointers
+from mintmark.authority.issuance.ssh_keys import SSHKeys
 from mintmark.authority.policy.approve import Policy
 from mintmark.authority.policy.limits import Limits
 from mintmark.authority.policy.whitelist import Whitelist
 from mintmark.authority.signer import file
 from mintmark.authority.signer.files import read_secret
 from mintmark.authority.workflow.authority import Authority
+from mintmark.authority.workflow.providers import NoProviders, Providers
 from mintmark.model.issuer import Issuer
 from mintmark.model.time import Clock
 from mintmark.protocol.acme.background import Validations
 from mintmark.protocol.acme.validation.validator import Validator
 from mintmark.publication.checkpoint import CheckpointKey
 from mintmark.server import settings as configuration
+from mintmark.server import ssh_files
 from mintmark.server.directory import Directory
 from mintmark.server.settings import Settings
 from mintmark.store.interface import Store
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +51,14 @@ class Opened:
         settings: its configuration.
         authority: ready to issue.
         checkpoint_key: signs checkpoints of the audit log.
+        passphrase: of its keys, for those that appear while it is open.
     """
 
     directory: Directory
     settings: Settings
     authority: Authority
     checkpoint_key: CheckpointKey
+    passphrase: bytes = field(repr=False)
 
 
 def open_store(directory: Directory, settings: Settings, clock: Clock) -> Store:
@@ -75,8 +84,17 @@ async def open_authority(
     *,
     clock: Clock = time.time,
     entropy: Callable[[int], bytes] = os.urandom,
+    providers: Providers | None = None,
 ) -> AsyncIterator[Opened]:
     """Open an authority, and close its store at the end.
+
+    Args:
+        directory: its files.
+        settings: its configuration.
+        passphrase: of its keys.
+        clock: Unix seconds.
+        entropy: `n -> n` random octets.
+        providers: what tells the keys of OpenID providers; None where nobody signs in.
 
     Raises:
         Error: CONFIGURATION for a wrong passphrase, a missing file or an old schema;
@@ -84,6 +102,7 @@ async def open_authority(
     """
     issuing = issuing_key(directory, settings, passphrase)
     checkpoint_key = _checkpoint_key(directory, issuing.issuer, passphrase)
+    ssh = ssh_files.load(directory, passphrase)
     store = open_store(directory, settings, clock)
     await store.open()
     try:
@@ -92,13 +111,17 @@ async def open_authority(
             store=store,
             issuing=issuing,
             issuers=issuers,
-            policy=policy(settings, issuers),
+            policy=policy(settings, issuers, ssh),
             limits=limits(settings),
             clock=clock,
             entropy=entropy,
             secret=_secret(checkpoint_key),
+            names=names(settings),
+            ssh=ssh,
+            providers=providers or NoProviders(),
         )
-        yield Opened(directory, settings, authority, checkpoint_key)
+        await _look_for_ssh_keys(authority)
+        yield Opened(directory, settings, authority, checkpoint_key, passphrase)
     finally:
         await store.close()
 
@@ -141,13 +164,31 @@ def pointers(settings: Settings, issuer_id: str, *, ocsp: bool) -> Pointers:
     )
 
 
-def policy(settings: Settings, issuers: tuple[Issuer, ...]) -> Policy:
+def names(settings: Settings) -> tuple[str, ...]:
+    """Return the names and addresses by which clients reach the authority."""
+    public = urlsplit(configuration.public_http_url(settings.server)).hostname
+    return tuple(dict.fromkeys((*settings.server.names, *((public,) if public else ()))))
+
+
+async def _look_for_ssh_keys(authority: Authority) -> None:
+    """Say so when an SSH CA key that signed has no file any more, as after half a restore."""
+    have = {one.type for one in authority.ssh.trusted}
+    known = {type_ for _, type_, _ in await authority.store.ssh_authorities()}
+    for type_ in known - have:
+        log.error(
+            "the SSH %s CA key is on record and its files are missing; "
+            "restore ssh/ from a backup, or make a new key: mintmark ssh init",
+            type_.word,
+        )
+
+
+def policy(settings: Settings, issuers: tuple[Issuer, ...], ssh: SSHKeys) -> Policy:
     """Return the rules that the configuration puts in force."""
     whitelist = Whitelist(
         configuration.service_rules(settings.whitelist),
         configuration.pattern_rules(settings.whitelist),
     )
-    return Policy.of(
+    made = Policy.of(
         configuration.profiles(settings.profiles),
         whitelist,
         issuers,
@@ -155,6 +196,13 @@ def policy(settings: Settings, issuers: tuple[Issuer, ...]) -> Policy:
         configuration.provisioners(settings.provisioners),
         configuration.ssh_profiles(settings.ssh).values(),
     )
+    return protecting(made, ssh)
+
+
+def protecting(rules: Policy, ssh: SSHKeys) -> Policy:
+    """Return rules under which no SSH CA key is ever certified, as no issuer's is."""
+    keys = frozenset(one.key.spki_sha256 for one in ssh.trusted)
+    return replace(rules, authority_keys=rules.authority_keys | keys)
 
 
 def limits(settings: Settings) -> Limits:

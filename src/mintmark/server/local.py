@@ -38,6 +38,7 @@ from mintmark.server.own import (
     server_certificate,
 )
 from mintmark.server.settings import Settings
+from mintmark.server.ssh_keys import ssh_act
 from mintmark.wire import pem
 from mintmark.wire.http import Peer, Request, Response
 
@@ -61,6 +62,9 @@ async def bootstrap(
         store = opened.authority.store
         for issuer in opened.authority.issuers:
             await store.add_issuer(issuer, _issuer_act(issuer, opened.authority.clock()))
+        for one in opened.authority.ssh.trusted:
+            act = ssh_act("ssh.authority.add", one, opened.authority.clock())
+            await store.add_ssh_authority(one, act)
         await publish_root_crl(opened, passphrase)
         certificate = await server_certificate(opened.authority, settings)
         write_own(directory.server, opened, certificate)

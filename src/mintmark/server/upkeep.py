@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from mintmark.model.errors import Error, Kind
-from mintmark.server.compose import Opened
+from mintmark.server import ssh_files
+from mintmark.server.compose import Opened, protecting
 from mintmark.server.directory import KeyFiles
 from mintmark.server.local import adopt_root_crl, finish_own, write_own
 from mintmark.server.own import OwnCertificate, admin_certificate, server_certificate
@@ -51,6 +52,7 @@ class Upkeep:
         self._holder = secrets.token_hex(8)
         self._seen = self._stamp()
         self._crl = _modified(opened.directory.root.crl)
+        self._ssh = ssh_files.stamp(opened.directory)
 
     async def run(self, sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep) -> None:
         """Look after the certificates until cancelled; what fails is tried again."""
@@ -83,6 +85,10 @@ class Upkeep:
         if crl != self._crl:
             self._crl = crl
             await adopt_root_crl(self._opened)
+        ssh = ssh_files.stamp(directory)
+        if ssh != self._ssh:
+            take_up_ssh_keys(self._opened)
+            self._ssh = ssh  # files that did not fit each other yet are looked at again
 
     async def _renew(self, files: KeyFiles, issue: Callable[[], Awaitable[OwnCertificate]]) -> None:
         authority = self._opened.authority
@@ -104,6 +110,18 @@ class Upkeep:
         """Return what changes when the server's key or certificate is replaced."""
         server = self._opened.directory.server
         return server.key.stat().st_ino, server.fullchain.stat().st_ino
+
+
+def take_up_ssh_keys(opened: Opened) -> None:
+    """Let the SSH CA keys of the directory sign and be trusted from now on.
+
+    Raises:
+        Error: CONFIGURATION when the files do not fit each other; everything stays as it was.
+    """
+    authority = opened.authority
+    authority.ssh = ssh_files.load(opened.directory, opened.passphrase, authority.ssh)
+    authority.policy = protecting(authority.policy, authority.ssh)
+    log.info("%d SSH CA keys were taken up from their files", len(authority.ssh.trusted))
 
 
 def _require_writable(files: KeyFiles) -> None:

@@ -241,8 +241,8 @@ def test_process_in_place_of_a_crashed_one_does_not_go_back_to_what_was_revoked(
             for each in endpoint.sockets:
                 each.close()
 
-    def policy(settings, issuers):
-        made = compose_policy(settings, issuers)
+    def policy(settings, issuers, ssh):
+        made = compose_policy(settings, issuers, ssh)
         seen.append(made.whitelist.rule("old").operations)
         return made
 

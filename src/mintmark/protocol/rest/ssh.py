@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from mintmark.authority.policy.ssh import default_ssh_profile
 from mintmark.authority.policy.whitelist import service_id
 from mintmark.authority.workflow import ssh as workflow
 from mintmark.authority.workflow.tokens import Purpose
@@ -200,7 +201,6 @@ def _profile(call: Call, wish: SSHCertificateRequest) -> str:
         Error: BAD_PROFILE when type and profile contradict each other, or none is open.
     """
     profiles = call.authority.policy.ssh_profiles
-    grant = call.requester.ssh
     if wish.profile is not None:
         named = profiles.get(wish.profile)
         if named is not None and wish.type is not None and named.type.word != wish.type:
@@ -211,21 +211,10 @@ def _profile(call: Call, wish: SSHCertificateRequest) -> str:
                 hint="give one of the two",
             )
         return wish.profile  # policy refuses one that does not exist, and says which do
+    grant = call.requester.ssh
     only_host = grant is not None and grant.types == {SSHCertificateType.HOST}
     type_ = _TYPES[wish.type or ("host" if only_host else "user")]
-    opened = grant.profiles if grant is not None else call.requester.rule.profiles
-    of_type = [name for name, profile in profiles.items() if profile.type is type_]
-    if not opened or call.requester.is_admin:
-        return of_type[0]  # the built-in one comes first
-    for name in opened:
-        if name in of_type:
-            return name
-    raise Error(
-        Kind.BAD_PROFILE,
-        f"no profile for SSH {type_.word} certificates is open to service "
-        f"{call.requester.service!r} (open: {', '.join(opened)})",
-        hint=f"profiles of this type: {', '.join(of_type)}",
-    )
+    return default_ssh_profile(call.authority.policy, call.requester, type_)
 
 
 def _identity(request: SSHRequest, wish: SSHCertificateRequest) -> IssuanceRequest | None:
