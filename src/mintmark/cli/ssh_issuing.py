@@ -102,46 +102,43 @@ def _asking(
     """Yield the API with the credential that the options name, and what to ask it for."""
     if wish.token_file is not None and wish.provisioner is not None:
         raise click.UsageError("--token-file and --provisioner exclude each other")
+    principals = list(wish.principals) or [wish.name]
     request = SSHCertificateRequest(
         public_key=keys.line(key),
         type=type_,
         profile=wish.profile,
         key_id=wish.key_id or "",
-        principals=list(wish.principals),
+        principals=principals,
         lifetime=wish.lifetime,
         service_name=wish.service,
     )
-    if wish.token_file is not None:  # what the token says is what is left out here
-        with reach(place, token=_token(wish.token_file)) as api:
-            yield api, request
-        return
-    request = structs.replace(
-        request,
-        key_id=wish.key_id or wish.name,
-        principals=list(wish.principals) or [wish.name],
-    )
-    if wish.provisioner is None:
-        with reach(place) as api:
-            yield api, structs.replace(request, service_name=_service(place, wish))
-        return
-    token = provisioner_token(
-        place, wish.provisioner, wish.password_file, wish.service or wish.name, request, key
-    )
-    with reach(place, token=token) as api:  # the token says whose it is
-        yield api, structs.replace(request, service_name=None)
+    token: str | None = None
+    if wish.token_file is not None:
+        token = _token(wish.token_file)
+        if token.count(".") == 2:  # a signed one vouches for principals of its own
+            request = structs.replace(request, principals=list(wish.principals))
+    elif wish.provisioner is not None:  # which will say whose certificate it is
+        subject = wish.service or wish.name
+        request = structs.replace(request, key_id=wish.key_id or wish.name, service_name=None)
+        token = provisioner_token(
+            place, wish.provisioner, wish.password_file, subject, request, key
+        )
+    elif asks_as_admin(place):
+        service = wish.service or _service(wish.name)
+        request = structs.replace(request, key_id=wish.key_id or wish.name, service_name=service)
+    with reach(place, token=token) as api:
+        yield api, request
 
 
-def _service(place: Place, wish: Wish) -> str | None:
-    """Return whose certificate to ask for; a service that asks says so by itself."""
-    if wish.service is not None or not asks_as_admin(place):
-        return wish.service
-    if not SERVICE_ID.fullmatch(wish.name):
+def _service(name: str) -> str:
+    """Return whose certificate an administrator asks for who does not say."""
+    if not SERVICE_ID.fullmatch(name):
         raise Error(
             Kind.MALFORMED,
-            f"'{wish.name}' cannot be a service id",
+            f"'{name}' cannot be a service id",
             hint="say whose certificate it is with --service",
         )
-    return wish.name
+    return name
 
 
 def _token(path: Path) -> str:

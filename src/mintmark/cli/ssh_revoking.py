@@ -10,8 +10,15 @@ import msgspec
 
 from mintmark.cli.options import Place, print_json
 from mintmark.cli.output import say
-from mintmark.cli.reach import reach
-from mintmark.cli.ssh_files import certificate_id, read_certificate, read_public_key
+from mintmark.cli.reach import asks_as_admin, reach
+from mintmark.cli.ssh_files import (
+    SSHFiles,
+    certificate_id,
+    read_certificate,
+    read_private_key,
+    read_public_key,
+)
+from mintmark.cli.ssh_tokens import possession_token
 from mintmark.cli.ssh_trust import known
 from mintmark.client.documents import ReasonWord
 from mintmark.client.ssh_documents import SSHBanRequest
@@ -28,7 +35,7 @@ def revoke(
         raise click.UsageError("name one of CERT, SERIAL or ID, --key-id and --public-key")
     word = cast("ReasonWord", reason)
     if target is not None:
-        _revoke(place, find_certificate(target), word)
+        _revoke(known(place), target, word)
         return
     line = None if public_key is None else keys.line(read_public_key(public_key))
     with reach(known(place)) as api:
@@ -57,14 +64,24 @@ def find_certificate(text: str) -> str:
     return text
 
 
-def _revoke(place: Place, certificate: str, reason: ReasonWord) -> None:
-    with reach(known(place)) as api:
+def _revoke(place: Place, target: str, reason: ReasonWord) -> None:
+    certificate = find_certificate(target)
+    with reach(place, token=_proof(place, Path(target))) as api:
         revocation = api.revoke_ssh(certificate, reason)
     if place.as_json:
         print_json(msgspec.to_builtins(revocation))
         return
     say(f"revoked {revocation.certificate_id} ({revocation.revocation_reason})")
     _tell_when(place)
+
+
+def _proof(place: Place, path: Path) -> str | None:
+    """Return a token of the key beside a certificate, where nobody else asks."""
+    if asks_as_admin(place) or place.certificate is not None or not path.is_file():
+        return None
+    files = SSHFiles.of_certificate(path)
+    key = read_private_key(files.private)
+    return possession_token(place, key, read_certificate(path), None, "ssh/revoke")
 
 
 def _tell_when(place: Place) -> None:
