@@ -5,6 +5,7 @@ import asyncpg
 import pytest
 
 from tests.unit.store.acts import certificate, issuance, note, revoking
+from tests.unit.store.ssh_objects import ban, banning
 
 CHANGES = [
     f"{change} {table}{' SET ' + column + ' = ' + column if change == 'UPDATE' else ''}"
@@ -14,6 +15,7 @@ CHANGES = [
         ("audit", "leaf"),
         ("blocked_keys", "spki_sha256"),
         ("checkpoints", "note"),
+        ("ssh_bans", "reason"),
     )
     for change in ("UPDATE", "DELETE FROM")
 ]
@@ -29,6 +31,7 @@ def test_the_database_itself_refuses_to_change_the_past(ledger, open_store, run,
     run(ledger.commit(issuance(issued)))
     run(ledger.commit(revoking(issued)))
     run(ledger.commit(Act(record(), blocked_key=b"k" * 32)))
+    run(ledger.commit(banning(ban())))
     run(ledger.add_checkpoint(Checkpoint(1, 1, bytes(32), (bytes(32),), ((1, 1),), "n", 1)))
     if open_store.dialect == "sqlite":
         with pytest.raises(apsw.ConstraintError, match="never"):
