@@ -92,23 +92,28 @@ class Policy:
         found = self.provisioners.get(name)
         return found if isinstance(found, ACME) else None
 
+    def needs_provisioner(self, service: str) -> bool:
+        """Whether what a service may do is a provisioner's to say.
+
+        Whom the whitelist names itself is a service like any other.
+        """
+        return bool(prefix_of(service)) and not self.whitelist.rule(service).operations
+
     def provisioner_of(self, service: str) -> AnyCompiled | None:
         """Return the provisioner that vouches for a service; None if none does, or it is gone."""
-        prefix = prefix_of(service)
-        if not prefix:
+        if not self.needs_provisioner(service):
             return None
-        name, dot, _ = service.removeprefix(prefix).partition(".")
-        return self.provisioner(name, prefix[:-1]) if dot else None
+        type_, name, *_ = [*service.split(".", 2), ""]
+        return self.provisioner(name, type_)
 
     def rule(self, service: str) -> ServiceRule:
         """Return what a service may do that shows a certificate of its own.
 
-        Whom a provisioner vouched for never asks for more with it, unless the whitelist names
-        it: it renews if its provisioner is still there and lets it, and revokes its own.
+        Whom a provisioner vouched for never asks for more with it: it renews if its
+        provisioner is still there and lets it, and revokes its own.
         """
-        rule = self.whitelist.rule(service)
-        if rule.operations or not prefix_of(service):
-            return rule
+        if not self.needs_provisioner(service):
+            return self.whitelist.rule(service)
         provisioner = self.provisioner_of(service)
         if provisioner is None:
             return ServiceRule(service, frozenset({Operation.REVOKE}))

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from mintmark.authority.policy.approve import Policy
 from mintmark.authority.workflow.authority import Authority
 from mintmark.model.access import Credential, Requester
+from mintmark.model.certificate import Certificate
 from mintmark.model.errors import Error, Kind
 from mintmark.wire.certificate import serial_of
 
@@ -29,16 +31,24 @@ async def requester_from_certificate(authority: Authority, der: bytes, address: 
             hint="use a certificate that this authority issued",
         )
     certificate = stored.certificate
+    requester = holder(authority, certificate, Credential.CERTIFICATE, address)
+    await ensure_valid(authority, requester, certificate.not_after)
+    return requester
+
+
+def holder(
+    authority: Authority, certificate: Certificate, credential: Credential, address: str
+) -> Requester:
+    """Return who showed that it holds a certificate on record, as the rules of now see it."""
     requester = Requester(
         service=certificate.service,
-        rule=authority.policy.whitelist.rule(certificate.service),
-        credential=Credential.CERTIFICATE,
-        serial=serial,
+        rule=authority.policy.rule(certificate.service),
+        credential=credential,
+        serial=certificate.serial,
         identifiers=certificate.identifiers,
         address=address,
     )
-    await ensure_valid(authority, requester, certificate.not_after)
-    return requester
+    return _vouched_for(authority.policy, requester)
 
 
 async def ensure_valid(authority: Authority, requester: Requester, not_after: int) -> None:
@@ -64,8 +74,18 @@ async def ensure_valid(authority: Authority, requester: Requester, not_after: in
 
 
 def current_rule(authority: Authority, requester: Requester) -> Requester:
-    """Return the requester with the whitelist's word of now; configuration is reloadable."""
+    """Return the requester with the rules of now; configuration is reloadable."""
     if requester.credential is not Credential.CERTIFICATE:
         return requester
-    rule = authority.policy.whitelist.rule(requester.service)
-    return requester if rule is requester.rule else replace(requester, rule=rule)
+    rule = authority.policy.rule(requester.service)
+    if rule is requester.rule:
+        return requester
+    return _vouched_for(authority.policy, replace(requester, rule=rule))
+
+
+def _vouched_for(policy: Policy, requester: Requester) -> Requester:
+    """Return the requester with the bounds of the provisioner that vouched for it, if one did."""
+    provisioner = policy.provisioner_of(requester.service)
+    if provisioner is None:
+        return requester if not requester.provisioner else replace(requester, provisioner="")
+    return replace(requester, provisioner=provisioner.name, lifetimes=provisioner.lifetimes)

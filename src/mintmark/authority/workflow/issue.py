@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from mintmark.authority.issuance.approval import Approval
 from mintmark.authority.issuance.issuing import IssuingKey
@@ -114,6 +115,7 @@ def _act(
         rates=claims,
         quota=None if bound is None else Quota(certificate.service, bound),
         burns_token=requester.token,
+        burns=requester.burns,
         idempotency=idempotency,
     )
 
@@ -122,7 +124,9 @@ def issuance_record(
     requester: Requester, certificate: Certificate, action: str, now: float
 ) -> AuditRecord:
     """Return the audit record of a new certificate; the store adds the SHA-256 of its DER."""
-    details = {"profile": certificate.profile}
+    details: dict[str, Any] = {"profile": certificate.profile}
+    if requester.provisioner:
+        details["provisioner"] = requester.provisioner
     if certificate.service != requester.service:
         details["service"] = certificate.service
     if requester.credential is not Credential.CERTIFICATE:

@@ -6,14 +6,18 @@ nothing of the old one is taken but its names, its profile and, in a renewal, it
 
 from __future__ import annotations
 
-from mintmark.authority.policy.approve import may_act_for
+from dataclasses import replace
+
+from mintmark.authority.policy.approve import bounded, may_act_for
 from mintmark.authority.workflow.authority import Authority
 from mintmark.authority.workflow.issue import issue
 from mintmark.model.access import Operation, Requester
 from mintmark.model.act import IdempotencyKey
 from mintmark.model.certificate import Certificate, StoredCertificate
 from mintmark.model.errors import Error, Kind
+from mintmark.model.provisioner import Claims
 from mintmark.model.request import IssuanceRequest, SubjectKey
+from mintmark.model.ssh import SSHCertificate
 from mintmark.model.time import timestamp
 from mintmark.wire.spki import certified_key
 
@@ -29,8 +33,10 @@ async def renew(
     """Issue a successor with the same key.
 
     Raises:
-        Error: CONFLICT when it is revoked or expired; else as `issue`.
+        Error: CONFLICT when it is revoked, expired or for SSH; FORBIDDEN when the provisioner
+            that vouched for it says no; else as `issue`.
     """
+    _check_x509(stored.certificate)
     key = certified_key(stored.certificate.der)
     return await _succeed(
         authority, requester, stored, key, lifetime, idempotency, "certificate.renew"
@@ -51,6 +57,7 @@ async def rekey(
     Raises:
         Error: BAD_PUBLIC_KEY when the key is not new; else as `renew`.
     """
+    _check_x509(stored.certificate)
     if key.sha256 == stored.certificate.spki_sha256:
         raise Error(
             Kind.BAD_PUBLIC_KEY,
@@ -73,20 +80,22 @@ async def _succeed(
 ) -> Certificate:
     predecessor = stored.certificate
     may_act_for(requester, predecessor.service, Operation.RENEW)
-    _check_alive(stored, authority.clock())
+    claims = renewal_claims(authority, requester, predecessor)
+    check_alive(stored, authority.clock(), claims)
     request = IssuanceRequest(
         service=predecessor.service,
         profile=predecessor.profile,
         key=key,
         identifiers=predecessor.identifiers,
         common_name=predecessor.common_name,
-        lifetime=_lifetime(authority, predecessor) if lifetime is None else lifetime,
+        lifetime=_lifetime(authority, requester, predecessor) if lifetime is None else lifetime,
         replaces=predecessor.serial,
         metadata=predecessor.metadata,
     )
     return await issue(
         authority,
-        requester,
+        # Policy looked at the common name when it approved the predecessor.
+        replace(requester, common_names=(*requester.common_names, predecessor.common_name)),
         request,
         idempotency=idempotency,
         operation=Operation.RENEW,
@@ -94,8 +103,45 @@ async def _succeed(
     )
 
 
-def _check_alive(stored: StoredCertificate, now: float) -> None:
-    """Refuse a successor for a certificate that is worth nothing any more."""
+def _check_x509(certificate: Certificate) -> None:
+    if isinstance(certificate, SSHCertificate):
+        raise Error(
+            Kind.CONFLICT,
+            f"certificate {certificate.id} is an SSH certificate",
+            hint="renew it as one: mintmark ssh renew",
+        )
+
+
+def renewal_claims(
+    authority: Authority, requester: Requester, predecessor: Certificate
+) -> Claims | None:
+    """Return the claims of the provisioner that vouched for a certificate; None if none did.
+
+    Raises:
+        Error: FORBIDDEN when it is gone, or does not let its certificates be renewed; an admin
+            renews them still.
+    """
+    policy, service = authority.policy, predecessor.service
+    provisioner = policy.provisioner_of(service)
+    if provisioner is not None and (provisioner.claims.renewal or requester.is_admin):
+        return provisioner.claims
+    if not policy.needs_provisioner(service) or requester.is_admin:
+        return None
+    why = "is not there any more" if provisioner is None else "does not allow it"
+    raise Error(
+        Kind.FORBIDDEN,
+        f"certificate {predecessor.id} is not renewed: the provisioner that vouched for "
+        f"{service!r} {why}",
+        hint="request a new certificate, with a new proof of who asks",
+    )
+
+
+def check_alive(stored: StoredCertificate, now: float, claims: Claims | None) -> None:
+    """Refuse a successor for a certificate that is worth nothing any more.
+
+    Raises:
+        Error: CONFLICT when it is revoked, or expired and no claims say that this is no matter.
+    """
     if stored.revocation is not None:
         raise Error(
             Kind.CONFLICT,
@@ -103,7 +149,7 @@ def _check_alive(stored: StoredCertificate, now: float) -> None:
             f"({stored.revocation.reason.word}, {timestamp(stored.revocation.revoked_at)})",
             hint="request a new certificate",
         )
-    if now > stored.certificate.not_after:
+    if now > stored.certificate.not_after and not (claims and claims.renewal_after_expiry):
         raise Error(
             Kind.CONFLICT,
             f"certificate {stored.certificate.id} expired at "
@@ -112,12 +158,11 @@ def _check_alive(stored: StoredCertificate, now: float) -> None:
         )
 
 
-def _lifetime(authority: Authority, predecessor: Certificate) -> int | None:
-    """Return the predecessor's lifetime if its profile still allows it, else the default."""
+def _lifetime(authority: Authority, requester: Requester, predecessor: Certificate) -> int | None:
+    """Return the predecessor's lifetime if it is still allowed, else None for the default."""
     profile = authority.policy.profiles.get(predecessor.profile)
     lifetime = predecessor.not_after - predecessor.not_before
-    issuer_end = authority.issuing.issuer.not_after
-    fits = authority.clock() + lifetime <= issuer_end
-    if profile and fits and profile.lifetime_min <= lifetime <= profile.lifetime_max:
-        return lifetime
-    return None
+    if profile is None or authority.clock() + lifetime > authority.issuing.issuer.not_after:
+        return None
+    bounds = bounded(profile, requester.lifetimes)
+    return lifetime if bounds.minimum <= lifetime <= bounds.maximum else None

@@ -6,8 +6,9 @@ from mintmark.authority.policy.approve import may_act_for
 from mintmark.authority.workflow.authority import Authority
 from mintmark.model.access import Operation, Requester
 from mintmark.model.act import Act, AuditRecord
-from mintmark.model.certificate import Reason, Revocation, StoredCertificate
+from mintmark.model.certificate import Certificate, Reason, Revocation, StoredCertificate
 from mintmark.model.errors import Error, Kind
+from mintmark.model.ssh import BanKind, SSHBan, SSHCertificate
 
 
 async def revoke(
@@ -20,7 +21,8 @@ async def revoke(
 ) -> Revocation:
     """Revoke one certificate; OCSP and `crl/check` know it when this returns.
 
-    A key revoked for compromise is blocked: no certificate is issued for it again.
+    A key revoked for compromise is blocked: no certificate is issued for it again, and an SSH
+    key goes on the KRL itself.
 
     Args:
         authority: who revokes.
@@ -57,10 +59,23 @@ async def revoke(
                     "reason": reason.word,
                     "issuer": certificate.issuer,
                     **({"proof": proof} if proof else {}),
+                    **({"provisioner": requester.provisioner} if requester.provisioner else {}),
                 },
             ),
             revocations=(revocation,),
             blocked_key=certificate.spki_sha256 if compromised else None,
+            bans=await _bans(authority, certificate, int(now)) if compromised else (),
+            burns=requester.burns,
         )
     )
     return revocation
+
+
+async def _bans(authority: Authority, certificate: Certificate, now: int) -> tuple[SSHBan, ...]:
+    """Return the ban on an SSH key that others know: further certificates of it may be out."""
+    if not isinstance(certificate, SSHCertificate):
+        return ()
+    key = certificate.key_sha256
+    if await authority.store.banned("", key) is not None:
+        return ()
+    return (SSHBan(BanKind.KEY, key, now, Reason.KEY_COMPROMISE),)
