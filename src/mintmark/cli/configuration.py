@@ -7,15 +7,17 @@ from pathlib import Path
 from mintmark.cli.options import Place, print_json
 from mintmark.cli.output import say
 from mintmark.model.errors import Error, Kind
-from mintmark.server import settings, settings_text
+from mintmark.server import settings, settings_text, ssh_files
 from mintmark.server.directory import Directory
 from mintmark.server.sections import plain
 
 
 def check(place: Place, file: Path | None) -> None:
-    """Look for mistakes in a configuration file."""
+    """Look for mistakes in a configuration file, and for SSH CA keys that lie there by halves."""
     path = file or Directory(place.directory).settings_file
     problems = settings.check(path)
+    if file is None:
+        problems += ssh_files.problems(Directory(place.directory))
     if problems:
         raise Error(
             Kind.CONFIGURATION,

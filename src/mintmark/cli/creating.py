@@ -18,12 +18,14 @@ from mintmark.cli.output import colons, pairs, say
 from mintmark.cli.passphrase import choose_passphrase, read_passphrase
 from mintmark.model.errors import Error, Kind
 from mintmark.model.keys import KeyType
+from mintmark.model.ssh import Generation
 from mintmark.model.time import parse_duration
-from mintmark.server import ceremony
+from mintmark.server import ceremony, ssh_files
 from mintmark.server.ceremony import Plan
 from mintmark.server.directory import Directory, State
 from mintmark.server.settings import ACMEEntry, Settings
 from mintmark.server.settings import of as settings_of
+from mintmark.wire.ssh import key as wire_key
 
 
 def init(place: Place, **options: Any) -> None:
@@ -83,6 +85,8 @@ class Shape:
     intermediate_name: str = ""
     root_key_type: str = KeyType.EC_P256.value
     key_type: str = KeyType.EC_P256.value
+    ssh_key_type: str = KeyType.ED25519.value
+    no_ssh: bool = False
     root_lifetime: str = "10y"
     intermediate_lifetime: str = "5y"
 
@@ -108,6 +112,7 @@ def plan_of(directory: Directory, options: dict[str, Any]) -> Plan:
         intermediate_key_type=KeyType(shape.key_type),
         root_lifetime=parse_duration(shape.root_lifetime),
         intermediate_lifetime=parse_duration(shape.intermediate_lifetime),
+        ssh_key_type=None if shape.no_ssh else KeyType(shape.ssh_key_type),
     )
 
 
@@ -133,6 +138,11 @@ def facts(directory: Directory) -> list[tuple[str, str]]:
             for number, one in enumerate(_acme(settings))
         ),
         ("CRL, OCSP, issuers", urls[1]),
+        *(
+            (f"SSH {one.type.word} CA", wire_key.fingerprint(one.key.blob))
+            for one in ssh_files.describe(directory)
+            if one.generation is Generation.ACTIVE
+        ),
     ]
 
 

@@ -50,6 +50,12 @@ def export(
 
 def _from_directory(directory: Path, form: str, password_file: Path | None) -> tuple[bytes, bool]:
     """Return the certificate of a directory in a format, and whether that holds a secret."""
+    if form == "ssh":
+        raise Error(
+            Kind.CONFLICT,
+            f"'{directory}' holds an X.509 certificate, which has no form 'ssh'",
+            hint="name an SSH certificate by its id: mintmark ssh list",
+        )
     (certificate, *_) = read_certificates(directory / CERTIFICATE)
     chain = pem.decode(pem.CERTIFICATE, (directory / CHAIN).read_bytes())
     if form == "pkcs12":

@@ -15,16 +15,17 @@ from mintmark.cli.parameters import (
     DURATION,
     FILE,
     KEY_TYPE,
+    SSH_CA_KEY_TYPE,
     argument,
     group,
     limit,
     option,
     reason,
 )
-from mintmark.model.certificate import Status
+from mintmark.model.certificate import CertificateKind, Status
 
 _PORT: Final = click.IntRange(1, 65535)
-_FORMATS: Final = ("pem", "der", "chain", "fullchain", "pkcs12", "pkcs7")
+_FORMATS: Final = ("pem", "der", "chain", "fullchain", "pkcs12", "pkcs7", "ssh")
 
 
 def _listing() -> list[click.Parameter]:
@@ -65,6 +66,12 @@ def _listening() -> list[click.Parameter]:
         option("--http-port", type=_PORT, metavar="PORT", help="Of CRL and OCSP.  [default: 8080]"),
         option("--key-type", type=KEY_TYPE, help="Of the intermediate's key.  [default: ec-p256]"),
         option("--root-key-type", type=KEY_TYPE, help="Of the root's key.  [default: ec-p256]"),
+        option(
+            "--ssh-key-type",
+            type=SSH_CA_KEY_TYPE,
+            help="Of the SSH CA keys for users and hosts.  [default: ed25519]",
+        ),
+        option("--no-ssh", is_flag=True, help="Make no SSH CA keys; mintmark ssh init does later."),
     ]
 
 
@@ -205,6 +212,11 @@ LIST: Final = Command(
         option("--status", type=click.Choice([status.value for status in Status]), help="Now."),
         option("--name", help="That carry this name."),
         option("--expiring", type=DURATION, help="That end within this time, as 30d."),
+        option(
+            "--kind",
+            type=click.Choice([kind.value for kind in CertificateKind]),
+            help="X.509, or SSH certificates of users or hosts.  [default: all]",
+        ),
         limit(),
     ],
     reach=True,

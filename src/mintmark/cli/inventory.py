@@ -15,7 +15,7 @@ from mintmark.cli.options import Place, print_json
 from mintmark.cli.output import colons, moment, note, pairs, say, table
 from mintmark.cli.reach import reach
 from mintmark.cli.target import load_certificate
-from mintmark.client.documents import CertificateDocument
+from mintmark.client.documents import CertificateDocument, KindWord
 from mintmark.model.errors import Error
 from mintmark.model.profile import CLIENT_AUTH, SERVER_AUTH
 from mintmark.model.time import timestamp
@@ -29,6 +29,7 @@ def list_certificates(
     status: str | None,
     name: str | None,
     expiring: str | None,
+    kind: KindWord | None,
     limit: int,
 ) -> None:
     """List certificates, newest first."""
@@ -40,6 +41,7 @@ def list_certificates(
                 status=status,
                 name=name,
                 expiring=expiring,
+                kind=kind,
                 limit=limit + 1,  # one more tells whether there are more
             )
         )
@@ -94,8 +96,12 @@ def _described(one: CertificateDocument) -> list[tuple[str, str]]:
     return [
         ("id", one.certificate_id),
         ("service", one.service_name),
-        ("common name", one.common_name),
-        ("names", ", ".join(name.value for name in one.names)),
+        ("kind", one.kind),
+        ("common name" if one.kind == "x509" else "key id", one.common_name),
+        (
+            "names" if one.kind == "x509" else "principals",
+            ", ".join(name.value for name in one.names),
+        ),
         ("profile", one.profile),
         ("status", one.status),
         ("revoked", revoked),

@@ -10,12 +10,13 @@ import click
 from mintmark.cli.options import HELP, Command
 from mintmark.model.certificate import Reason
 from mintmark.model.errors import Error
-from mintmark.model.keys import KeyType
+from mintmark.model.keys import SSH_CA_KEY_TYPES, KeyType
 from mintmark.model.time import parse_duration
 
 FILE: Final = click.Path(dir_okay=False, path_type=Path)
 DIRECTORY: Final = click.Path(file_okay=False, path_type=Path)
 KEY_TYPE: Final = click.Choice([key_type.value for key_type in KeyType])
+SSH_CA_KEY_TYPE: Final = click.Choice([key_type.value for key_type in SSH_CA_KEY_TYPES])
 
 
 class _Duration(click.ParamType[str]):

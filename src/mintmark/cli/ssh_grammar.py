@@ -12,6 +12,7 @@ from mintmark.cli.parameters import (
     DURATION,
     FILE,
     KEY_TYPE,
+    SSH_CA_KEY_TYPE,
     argument,
     group,
     limit,
@@ -223,7 +224,7 @@ SSH: Final = group(
         params=[
             option(
                 "--key-type",
-                type=KEY_TYPE,
+                type=SSH_CA_KEY_TYPE,
                 default="ed25519",
                 show_default=True,
                 help="Of both keys.",
@@ -243,7 +244,9 @@ SSH: Final = group(
             option("--activate", is_flag=True, help="The next key signs from now on."),
             option("--retire", is_flag=True, help="The previous key is not trusted any more."),
             option("--force", is_flag=True, help="With --retire: even while certificates need it."),
-            option("--key-type", type=KEY_TYPE, help="Of the next key.  [default: as before]"),
+            option(
+                "--key-type", type=SSH_CA_KEY_TYPE, help="Of the next key.  [default: as before]"
+            ),
         ],
         passphrase=True,
     ),

@@ -25,6 +25,7 @@ from mintmark.client.documents import (
     IssuedCertificate,
     IssuerDocument,
     IssuerList,
+    KindWord,
     NewExternalKey,
     PauseDocument,
     PausePage,
@@ -134,7 +135,7 @@ class APIClient:
     def download(
         self, certificate: str, form: str = "pem", *, password: str | None = None
     ) -> bytes:
-        """Return a certificate as a file: pem, der, chain, fullchain, pkcs12 or pkcs7."""
+        """Return a certificate as a file: pem, der, chain, fullchain, pkcs12, pkcs7 or ssh."""
         headers = {} if password is None else {"x-pkcs12-password": password}
         path = f"{_path(certificate)}/download{_query(format=form)}"
         return self._send("GET", path, headers=headers).body
@@ -147,6 +148,7 @@ class APIClient:
         profile: str | None = None,
         name: str | None = None,
         expiring: str | None = None,
+        kind: KindWord | None = None,
         limit: int | None = None,
     ) -> Iterator[CertificateSummary]:
         """Yield certificates, newest first, fetching pages as they are needed.
@@ -157,6 +159,7 @@ class APIClient:
             profile: exact profile name.
             name: a name it carries.
             expiring: ends within this time, as `30d`.
+            kind: X.509, or SSH certificates of users or hosts.
             limit: how many at most; None yields all.
         """
 
@@ -167,6 +170,7 @@ class APIClient:
                 profile=profile,
                 name=name,
                 expiring=expiring,
+                kind=kind,
                 cursor=cursor,
                 limit=size,
             )

@@ -24,3 +24,11 @@ class KeyType(Enum):
 
 
 ALL_KEY_TYPES = tuple(KeyType)
+SSH_CA_KEY_TYPES = (
+    KeyType.ED25519,
+    KeyType.EC_P256,
+    KeyType.EC_P384,
+    KeyType.RSA_3072,
+    KeyType.RSA_4096,
+)
+"""Of the keys that sign SSH certificates, the default first."""

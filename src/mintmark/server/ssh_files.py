@@ -17,18 +17,11 @@ from mintmark.authority.signer.file import FileSigner, encrypted_pkcs8, generate
 from mintmark.authority.signer.file import load as load_signer
 from mintmark.authority.signer.files import write_public, write_secret
 from mintmark.model.errors import Error, Kind
-from mintmark.model.keys import KeyType
+from mintmark.model.keys import SSH_CA_KEY_TYPES, KeyType
 from mintmark.model.ssh import Generation, SSHAuthority, SSHCertificateType, SSHPublicKey
 from mintmark.server.directory import DIRECTORY_MODE, Directory
 from mintmark.wire.ssh import key as wire_key
 
-KEY_TYPES: Final = (
-    KeyType.ED25519,
-    KeyType.EC_P256,
-    KeyType.EC_P384,
-    KeyType.RSA_3072,
-    KeyType.RSA_4096,
-)
 _TRUSTED: Final = (Generation.ACTIVE, Generation.NEXT, Generation.PREVIOUS)
 
 
@@ -46,16 +39,16 @@ def make(
         passphrase: of the authority's keys.
         type_: what it will sign.
         generation: ACTIVE for a first key, else NEXT.
-        key_type: one of `KEY_TYPES`.
+        key_type: one of `SSH_CA_KEY_TYPES`.
 
     Raises:
         Error: CONFIGURATION for another key type.
     """
-    if key_type not in KEY_TYPES:
+    if key_type not in SSH_CA_KEY_TYPES:
         raise Error(
             Kind.CONFIGURATION,
             f"an SSH CA key of type '{key_type.value}' is not made",
-            hint=f"key types: {', '.join(one.value for one in KEY_TYPES)}",
+            hint=f"key types: {', '.join(one.value for one in SSH_CA_KEY_TYPES)}",
         )
     private_key = generate(key_type)
     key = wire_key.from_public_key(private_key.public_key(), f"mintmark {type_.word} CA")

@@ -28,7 +28,6 @@ from mintmark.server.compose import open_store
 from mintmark.server.directory import DIRECTORY_MODE, Directory
 from mintmark.server.own import LOCAL_ADMIN
 from mintmark.server.ssh_files import (
-    KEY_TYPES,
     authority_of,
     describe,
     load,
@@ -40,7 +39,7 @@ from mintmark.store.interface import CertificateFilter, Store
 from mintmark.wire.spki import subject_key
 from mintmark.wire.ssh import key as wire_key
 
-__all__ = ["KEY_TYPES", "activate", "describe", "init", "prepare", "retire", "ssh_act"]
+__all__ = ["activate", "describe", "init", "prepare", "retire", "ssh_act"]
 
 _KINDS: Final = {
     SSHCertificateType.USER: CertificateKind.SSH_USER,
