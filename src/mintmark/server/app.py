@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
 import uvloop
@@ -21,6 +22,7 @@ from mintmark.protocol.acme.server import ACMEServer
 from mintmark.protocol.ocsp.endpoint import OCSPEndpoint
 from mintmark.protocol.repository.routes import Repository
 from mintmark.protocol.rest.api import RestAPI
+from mintmark.protocol.step.server import StepServer
 from mintmark.publication.ocsp import Responder
 from mintmark.publication.publisher import PublicationSettings, Publisher
 from mintmark.server import compose, ssh_files, workers
@@ -39,6 +41,11 @@ log = logging.getLogger(__name__)
 
 # Start-up leaves some 10^5 objects that live for ever; an act leaves few and none in cycles.
 GC_THRESHOLD: Final = 50_000
+# The repository's paths on the HTTPS port, where the rest belongs to the step protocol.
+REPOSITORY: Final = ("/crl/", "/issuer/")
+SSH_FILES: Final = frozenset({"/ssh/krl", "/ssh/user_ca.pub", "/ssh/host_ca.pub"})
+# What the step protocol serves without TLS too.
+STEP_CRL: Final = frozenset({"/crl", "/1.0/crl"})
 
 
 def run(
@@ -136,25 +143,36 @@ async def process(
             await validations.stop()
 
 
-def https_app(api: RestAPI, acme: ACMEServer, repository: Repository) -> App:
-    """Return what answers on the HTTPS port: the API, ACME, and what the plain port has."""
+def https_app(api: RestAPI, acme: ACMEServer, repository: Repository, step: StepServer) -> App:
+    """Return what answers on the HTTPS port: the API, ACME, the repository, and step.
+
+    Step's paths stand at the root, and its clients read every refusal as JSON: what nobody else
+    has is answered there.
+    """
 
     def answer(request: Request) -> Response | Coroutine[Any, Any, Response]:
-        if request.path.startswith("/api/"):
+        path = request.path
+        if path.startswith("/api/"):
             return api.handle(request)
-        if request.path.startswith("/acme/"):
+        if path.startswith("/acme/"):
             return acme.handle(request)
-        return repository.handle(request)
+        if path.startswith("/2.0/acme/"):  # where old step clients look for the directory
+            return acme.handle(replace(request, path=path.removeprefix("/2.0")))
+        if path.startswith(REPOSITORY) or path in SSH_FILES:
+            return repository.handle(request)
+        return step.handle(request)
 
     return answer
 
 
-def http_app(ocsp: OCSPEndpoint, repository: Repository) -> App:
+def http_app(ocsp: OCSPEndpoint, repository: Repository, step: StepServer) -> App:
     """Return what answers on the plain port: OCSP, CRLs, issuers, health."""
 
     def answer(request: Request) -> Response | Coroutine[Any, Any, Response]:
         if request.path.startswith("/ocsp"):
             return ocsp.handle(request)
+        if request.path in STEP_CRL:
+            return step.handle(request)
         return repository.handle(request)
 
     return answer
@@ -167,8 +185,9 @@ def _endpoints(
     repository = Repository(opened.authority)
     names = opened.settings.acme.validation.issuer_domain_names
     acme = ACMEServer(opened.authority, validations, names)
-    api = https_app(RestAPI(opened.authority), acme, repository)
-    plain = http_app(OCSPEndpoint(responder), repository)
+    step = StepServer(opened.authority, repository)
+    api = https_app(RestAPI(opened.authority), acme, repository, step)
+    plain = http_app(OCSPEndpoint(responder), repository, step)
     limits = Limits(
         connections=server.limits.connections,
         connections_per_address=server.limits.connections_per_address,

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from mintmark.authority.policy.provisioners import JWK
 from mintmark.model.errors import Error, Kind
 from mintmark.model.provisioner import (
     ACMEProvisioner,
@@ -49,13 +50,9 @@ async def provisioners(call: Call) -> Response:
 async def encrypted_key(call: Call) -> Response:
     """Return the private key of a JWK provisioner, under its owners' password."""
     kid = call.arguments["kid"]
-    for one in _all(call):
-        if (
-            isinstance(one, JWKProvisioner)
-            and one.encrypted_key
-            and msgspec.json.decode(one.key).get("kid") == kid
-        ):
-            return answer(200, {"key": one.encrypted_key})
+    for one in call.authority.policy.provisioners.values():
+        if isinstance(one, JWK) and one.key_id == kid and one.settings.encrypted_key:
+            return answer(200, {"key": one.settings.encrypted_key})
     raise Error(Kind.NOT_FOUND, "there is no encrypted key of this kid")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 
 from mintmark.authority.workflow.issue import issue
 from mintmark.authority.workflow.renew import rekey as rekey_certificate
@@ -57,7 +56,7 @@ async def renew(call: Call) -> Response:
     try:
         certificate = await renew_certificate(call.authority, call.requester, stored)
     except Error as error:
-        raise _unauthorized(call, stored, error) from error
+        raise _unauthorized(error) from error
     return issued(call.authority, certificate)
 
 
@@ -68,7 +67,7 @@ async def rekey(call: Call) -> Response:
     try:
         certificate = await rekey_certificate(call.authority, call.requester, stored, csr.key)
     except Error as error:
-        raise _unauthorized(call, stored, error) from error
+        raise _unauthorized(error) from error
     return issued(call.authority, certificate)
 
 
@@ -108,16 +107,11 @@ def _own(call: Call) -> StoredCertificate:
     return stored
 
 
-def _unauthorized(call: Call, stored: StoredCertificate, error: Error) -> Error:
+def _unauthorized(error: Error) -> Error:
     """Return a refused renewal with the status by which clients tell it from a broken one."""
-    if error.kind not in {Kind.FORBIDDEN, Kind.CONFLICT, Kind.BAD_TOKEN}:
-        return error
-    if stored.revocation is None and call.authority.clock() > stored.certificate.not_after:
-        ended = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(stored.certificate.not_after))
-        return StepError(
-            Kind.UNAUTHENTICATED, f"certificate expired on {ended} +0000 UTC", status=401
-        )
-    return StepError(Kind.UNAUTHENTICATED, error.detail, status=401)
+    if error.kind in {Kind.FORBIDDEN, Kind.CONFLICT}:
+        return StepError(error.kind, error.detail, status=401)
+    return error
 
 
 def _too_long(call: Call, request: IssuanceRequest, now: int) -> Error | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any
 
 from mintmark.authority.workflow.ssh import SSHIssued, issue_ssh, renew_ssh
@@ -23,6 +21,7 @@ from mintmark.protocol.step.durations import moment
 from mintmark.protocol.step.present import chain
 from mintmark.protocol.step.signing import read_csr
 from mintmark.wire.http import Response
+from mintmark.wire.ssh.encoding import base64_octets, base64_text
 from mintmark.wire.ssh.key import parse_blob
 
 
@@ -67,7 +66,7 @@ async def _succeed(call: Call, key: SSHPublicKey | None) -> Response:
         certificate = await renew_ssh(call.authority, call.requester, stored, key=key)
     except Error as error:
         raise _host_only(stored, error) or error from error
-    return answer(201, {"crt": base64.b64encode(certificate.der).decode()})
+    return answer(201, {"crt": base64_text(certificate.der)})
 
 
 def _host_only(stored: StoredCertificate, error: Error) -> Error | None:
@@ -111,11 +110,7 @@ def _type(text: str | None, grant: SSHGrant) -> SSHCertificateType:
 def _key(text: str | None, name: str) -> SSHPublicKey:
     if not text:
         raise Error(Kind.MALFORMED, f"missing or empty {name}")
-    try:
-        blob = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise Error(Kind.MALFORMED, f"{name} is not base64 (RFC 4648 §4)") from None
-    return parse_blob(blob)
+    return parse_blob(base64_octets(text, name))
 
 
 def _identity(call: Call) -> IssuanceRequest | None:
@@ -132,9 +127,9 @@ def _identity(call: Call) -> IssuanceRequest | None:
 
 
 def _issued(call: Call, issued: SSHIssued) -> Response:
-    members: dict[str, Any] = {"crt": base64.b64encode(issued.certificate.der).decode()}
+    members: dict[str, Any] = {"crt": base64_text(issued.certificate.der)}
     if issued.add_user is not None:
-        members["addUserCrt"] = base64.b64encode(issued.add_user.der).decode()
+        members["addUserCrt"] = base64_text(issued.add_user.der)
     if issued.identity is not None:
         members["identityCrt"] = chain(call.authority, issued.identity)
     return answer(201, members)

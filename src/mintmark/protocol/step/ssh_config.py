@@ -6,7 +6,6 @@ others, a `prepend-line` at the head of one. Names and paths are those that step
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +16,7 @@ from mintmark.model.ssh import SSHCertificateType, SSHPublicKey
 from mintmark.protocol.step.call import Call, answer
 from mintmark.protocol.step.ssh_hosts import no_ssh
 from mintmark.wire.http import Response
+from mintmark.wire.ssh.encoding import base64_text
 
 _CMD: Final = r"C:\Windows\System32\cmd.exe /c "
 
@@ -45,7 +45,7 @@ def _keys(authority: Authority, type_: SSHCertificateType) -> list[SSHPublicKey]
 
 
 def _line(key: SSHPublicKey) -> str:
-    return f"{key.type} {base64.b64encode(key.blob).decode()}"
+    return f"{key.type} {base64_text(key.blob)}"
 
 
 def _path(data: Mapping[str, str], name: str) -> str:
@@ -173,5 +173,5 @@ def _document(template: Template, data: Mapping[str, str], authority: Authority)
         "type": template.type,
         "path": template.path,
         "comment": "#",
-        "content": base64.b64encode(content.encode()).decode(),
+        "content": base64_text(content.encode()),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from typing import Any, Final
 
 from mintmark.authority.workflow.authority import Authority
@@ -11,6 +10,7 @@ from mintmark.model.errors import Error, Kind
 from mintmark.model.ssh import SSHCertificateType
 from mintmark.protocol.step.call import Call, answer
 from mintmark.wire.http import Response
+from mintmark.wire.ssh.encoding import base64_text
 
 _FRESH: Final = 5.0  # seconds that a list of hosts is kept: it may be long, and anybody asks
 _PAGE: Final = 1000
@@ -20,7 +20,7 @@ _KEYS: Final = (("userKey", SSHCertificateType.USER), ("hostKey", SSHCertificate
 async def roots(call: Call) -> Response:
     """Return the CA keys to trust; /ssh/federation has the same, there are no others."""
     members = {
-        name: [base64.b64encode(one.key.blob).decode() for one in trusted]
+        name: [base64_text(one.key.blob) for one in trusted]
         for name, type_ in (
             ("userKey", SSHCertificateType.USER),
             ("hostKey", SSHCertificateType.HOST),
