@@ -15,6 +15,7 @@ from typing import Any, Final
 import uvloop
 
 from mintmark.authority.policy.limits import Refusals
+from mintmark.authority.workflow import provisioners
 from mintmark.model.errors import Error
 from mintmark.model.time import Clock
 from mintmark.protocol.acme.background import Validations
@@ -34,7 +35,7 @@ from mintmark.server.listener import Endpoint, bind, check_free, serve
 from mintmark.server.local import finish_own, publish_root_crl
 from mintmark.server.settings import Settings
 from mintmark.server.tls import ServerTLS
-from mintmark.server.upkeep import Upkeep, tls_settings
+from mintmark.server.upkeep import Upkeep, tls_settings, watch_provisioners
 from mintmark.wire.http import Request, Response
 
 log = logging.getLogger(__name__)
@@ -132,6 +133,7 @@ async def process(
                 publisher.run(),
                 responder.run(),
                 Upkeep(opened, tls).run(),
+                watch_provisioners(opened.authority),
                 validations.run(),
             )
         ]
@@ -186,7 +188,9 @@ def _endpoints(
     names = opened.settings.acme.validation.issuer_domain_names
     acme = ACMEServer(opened.authority, validations, names)
     step = StepServer(opened.authority, repository)
-    api = https_app(RestAPI(opened.authority), acme, repository, step)
+    api = https_app(
+        RestAPI(opened.authority, compose.codec(opened.settings)), acme, repository, step
+    )
     plain = http_app(OCSPEndpoint(responder), repository, step)
     limits = Limits(
         connections=server.limits.connections,
@@ -223,7 +227,7 @@ def reload(opened: Opened, tls: ServerTLS) -> None:
         log.error("the configuration was not taken up: %s", error.detail)  # noqa: TRY400 - the sentence says it all
         return
     opened.authority.ssh = ssh
-    opened.authority.policy = policy
+    provisioners.configure(opened.authority, policy)
     opened.authority.limits = compose.limits(settings)
     opened.authority.refusals = Refusals()  # what was refused under other limits is asked anew
     log.info("the configuration was taken up (process %d)", os.getpid())

@@ -28,6 +28,7 @@ from mintmark.authority.signer import file
 from mintmark.authority.signer.files import read_secret
 from mintmark.authority.workflow.authority import Authority
 from mintmark.authority.workflow.providers import NoProviders, Providers
+from mintmark.authority.workflow.provisioners import refresh
 from mintmark.model.issuer import Issuer
 from mintmark.model.time import Clock
 from mintmark.protocol.acme.background import Validations
@@ -121,6 +122,7 @@ async def open_authority(
             providers=providers or NoProviders(),
         )
         await _look_for_ssh_keys(authority)
+        await refresh(authority)
         yield Opened(directory, settings, authority, checkpoint_key, passphrase)
     finally:
         await store.close()
@@ -203,6 +205,11 @@ def protecting(rules: Policy, ssh: SSHKeys) -> Policy:
     """Return rules under which no SSH CA key is ever certified, as no issuer's is."""
     keys = frozenset(one.key.spki_sha256 for one in ssh.trusted)
     return replace(rules, authority_keys=rules.authority_keys | keys)
+
+
+def codec(settings: Settings) -> configuration.Codec:
+    """Return what reads and writes provisioners as the API's documents."""
+    return configuration.Codec(settings.acme.validation.issuer_domain_names)
 
 
 def limits(settings: Settings) -> Limits:

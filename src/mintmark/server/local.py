@@ -25,6 +25,7 @@ from mintmark.publication.crl import adopt, is_due, publish
 from mintmark.server import target
 from mintmark.server.compose import (
     Opened,
+    codec,
     open_authority,
     open_store,
     root_issuer,
@@ -207,7 +208,7 @@ class LocalTransport:
     async def _answer(self, request: Request) -> Response:
         if self._api is None:
             opened = await self._opening.__aenter__()
-            self._api = RestAPI(opened.authority)
+            self._api = RestAPI(opened.authority, codec(opened.settings))
         answer = self._api.handle(request)
         return answer if isinstance(answer, Response) else await answer
 

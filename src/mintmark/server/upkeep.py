@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
+from mintmark.authority.workflow.authority import Authority
+from mintmark.authority.workflow.provisioners import refresh
 from mintmark.model.errors import Error, Kind
 from mintmark.server import ssh_files
 from mintmark.server.compose import Opened, protecting
@@ -28,6 +30,7 @@ log = logging.getLogger(__name__)
 
 PERIOD: Final = 10.0  # seconds between looks at the files
 LEASE: Final = 60  # seconds
+PROVISIONERS_PERIOD: Final = 1.0  # seconds until all servers know of a change
 
 
 def tls_settings(opened: Opened) -> TLSSettings:
@@ -122,6 +125,27 @@ def take_up_ssh_keys(opened: Opened) -> None:
     authority.ssh = ssh_files.load(opened.directory, opened.passphrase, authority.ssh)
     authority.policy = protecting(authority.policy, authority.ssh)
     log.info("%d SSH CA keys were taken up from their files", len(authority.ssh.trusted))
+
+
+async def watch_provisioners(
+    authority: Authority, sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep
+) -> None:
+    """Take up provisioners that other servers changed, until cancelled.
+
+    What fails is told once and tried again; until then those known last stay in force.
+    """
+    failed = ""
+    while True:
+        try:
+            await refresh(authority)
+            failed = ""
+        except Error as error:
+            if error.detail != failed:
+                failed = error.detail
+                log.warning("provisioners cannot be read: %s", failed)
+        except Exception:
+            log.exception("provisioners could not be looked after")
+        await sleep(PROVISIONERS_PERIOD)
 
 
 def _require_writable(files: KeyFiles) -> None:

@@ -35,6 +35,7 @@ from mintmark.model.profile import BUILT_IN
 from mintmark.model.provisioner import ACMEProvisioner
 from mintmark.model.request import IssuanceRequest
 from mintmark.protocol.rest.api import RestAPI
+from mintmark.server.settings import Codec
 from mintmark.store.sqlite import SQLiteStore
 from mintmark.wire.http import Peer, Request
 from mintmark.wire.identifiers import parse_any
@@ -90,7 +91,7 @@ class World:
         self.store = SQLiteStore(directory / "mintmark.db", self.clock)
         self.run(self.store.open())
         self.authority = self._authority()
-        self.api = RestAPI(self.authority)
+        self.api = RestAPI(self.authority, Codec())
 
     def _authority(self) -> Authority:
         self.root_key = generate(KeyType.EC_P256)

@@ -10,6 +10,7 @@ from mintmark.authority.issuance.ssh_keys import SSHKeys
 from mintmark.authority.policy.approve import Policy
 from mintmark.authority.policy.limits import Limits, Refusals
 from mintmark.authority.workflow.providers import NoProviders, Providers
+from mintmark.authority.workflow.provisioned import Provisioned
 from mintmark.model.issuer import Issuer
 from mintmark.model.time import Clock
 from mintmark.store.interface import Store
@@ -33,6 +34,7 @@ class Authority:
         names: DNS names and addresses by which clients reach it: the audiences of tokens.
         ssh: its SSH CA keys; replaced as a whole when they are rolled over.
         providers: what tells the keys of OpenID providers.
+        provisioned: what is known of stored provisioners, which are a part of `policy`.
     """
 
     store: Store
@@ -47,3 +49,4 @@ class Authority:
     names: tuple[str, ...] = ()
     ssh: SSHKeys = field(default_factory=SSHKeys)
     providers: Providers = field(default_factory=NoProviders)
+    provisioned: Provisioned = field(default_factory=Provisioned)

@@ -22,6 +22,7 @@ from mintmark.protocol.rest.routes import (
     Access,
     Call,
     MethodNotAllowedError,
+    ProvisionerCodec,
     Route,
     RouteTable,
 )
@@ -38,10 +39,12 @@ class RestAPI:
 
     Args:
         authority: who decides and signs.
+        codec: reads and writes provisioners as documents.
     """
 
-    def __init__(self, authority: Authority) -> None:
+    def __init__(self, authority: Authority, codec: ProvisionerCodec) -> None:
         self._authority = authority
+        self._codec = codec
         self._presenter = Presenter(authority)
         self._keys = KeyMaker()
         self._table = RouteTable(ROUTES)
@@ -71,7 +74,7 @@ class RestAPI:
         return Response(status, body, problem.MEDIA_TYPE, (*PRIVATE, *_headers(error, status)))
 
     async def _call(self, route: Route, arguments: Mapping[str, str], request: Request) -> Response:
-        call = Call(self._authority, self._presenter, self._keys, request, arguments)
+        call = Call(self._authority, self._presenter, self._keys, self._codec, request, arguments)
         if route.access is not Access.PUBLIC:
             # 1. Nobody's browser acts for another web site.
             refuse_cross_site(route, request)

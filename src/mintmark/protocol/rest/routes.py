@@ -10,12 +10,14 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
+from mintmark.authority.policy.approve import Policy
 from mintmark.authority.workflow.authority import Authority
 from mintmark.authority.workflow.tokens import Purpose, Verified
 from mintmark.model.access import Operation, Requester
 from mintmark.model.errors import Error, Kind
+from mintmark.model.provisioner import AnyProvisioner
 from mintmark.protocol.rest.keys import KeyMaker
 from mintmark.protocol.rest.presentation import Presenter
 from mintmark.wire.http import Request, Response
@@ -44,6 +46,24 @@ class Proof:
     token: Verified
 
 
+class ProvisionerCodec(Protocol):
+    """Provisioners as documents; the configuration, which no protocol knows, has their form."""
+
+    def parse(self, document: Mapping[str, Any], policy: Policy) -> AnyProvisioner:
+        """Return the provisioner that a document says.
+
+        Args:
+            document: an entry of the configuration's `provisioners`, as JSON.
+            policy: has the profiles that it may refer to.
+
+        Raises:
+            Error: MALFORMED, with the key's path and what it has to be.
+        """
+
+    def render(self, provisioner: AnyProvisioner) -> dict[str, Any]:
+        """Return the document that says a provisioner, without what is the default."""
+
+
 @dataclass(slots=True)
 class Call:
     """One call of a route: who asks for what, checked as far as the route's table row says.
@@ -52,6 +72,7 @@ class Call:
         authority: who answers.
         presenter: writes certificates as documents.
         keys: makes keys for requests without a CSR.
+        codec: reads and writes provisioners as documents.
         request: the HTTP request.
         arguments: the parameters of the path.
         caller: the authenticated requester; None on public routes.
@@ -63,6 +84,7 @@ class Call:
     authority: Authority
     presenter: Presenter
     keys: KeyMaker
+    codec: ProvisionerCodec
     request: Request
     arguments: Mapping[str, str]
     caller: Requester | None = None

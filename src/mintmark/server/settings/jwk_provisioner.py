@@ -95,23 +95,21 @@ def public_jwk(members: dict[str, str]) -> str:
     """Return a public JWK with all that clients look for, JSON.
 
     Raises:
-        Error: BAD_PUBLIC_KEY for one that is private, symmetric or weak, MALFORMED or
+        Error: BAD_PUBLIC_KEY for one that is private, symmetric or weak; MALFORMED or
             CONFIGURATION when its members contradict each other.
     """
-    public = jose.public_key(members)
+    jwk = jose.jwk(members)
     for name in members:
         if name not in _MEMBERS:
             raise unknown(f"a public JWK has no member '{name}'", name, _MEMBERS)
-    told = {"use": "sig", "kid": public.thumbprint_text, "alg": public.algorithm}
-    for name, value in told.items():
-        if members.get(name, value) != value:
-            raise Error(
-                Kind.CONFIGURATION,
-                f"its '{name}' is '{members[name]}'; for this key it has to be '{value}'",
-                hint="leave it out, and it is added",
-            )
-    canonical: dict[str, str] = msgspec.json.decode(public.jwk)
-    return msgspec.json.encode({**told, **canonical}).decode()
+    thumbprint = jwk.public_key.thumbprint_text
+    if jwk.key_id != thumbprint:
+        raise Error(
+            Kind.CONFIGURATION,
+            f"its 'kid' is '{jwk.key_id}', and its thumbprint '{thumbprint}'",
+            hint="leave 'kid' out, and it is added (RFC 7638)",
+        )
+    return msgspec.json.encode(jwk.document()).decode()
 
 
 def _unsafe(compact: str) -> str:
