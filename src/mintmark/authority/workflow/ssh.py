@@ -138,6 +138,7 @@ async def renew_ssh(
     stored: StoredCertificate,
     *,
     key: SSHPublicKey | None = None,
+    idempotency: IdempotencyKey | None = None,
 ) -> SSHCertificate:
     """Issue a successor: the same principals, key id and lifetime, the profile's options of now.
 
@@ -150,6 +151,7 @@ async def renew_ssh(
         requester: who asks: by an SSH certificate's key only for that very certificate.
         stored: the predecessor.
         key: the new key of a rekey; None keeps the old one.
+        idempotency: the requester's own name for this request, if it gave one.
 
     Raises:
         Error: CONFLICT when it is revoked, expired or no SSH certificate, FORBIDDEN,
@@ -181,6 +183,7 @@ async def renew_ssh(
         authority,
         replace(requester, ssh=grant, provisioner="" if vouching is None else vouching.name),
         request,
+        idempotency=idempotency,
         operation=Operation.RENEW,
         action="ssh.renew" if key is None else "ssh.rekey",
     )
