@@ -12,9 +12,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mintmark.authority.issuance.ssh_lints import principal_fault
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import IdentifierType
 from mintmark.model.provisioner import GroupMapping, Lifetimes, OIDCProvisioner
+from mintmark.model.ssh import SSHCertificateType
 from mintmark.wire.identifiers import parse
 
 MAX_GROUPS: Final = 10_000
@@ -25,8 +27,6 @@ _EMAIL: Final = "email"
 _TEMPLATE: Final = re.compile(r"\{([^{}]*)\}")
 _DROPPED: Final = re.compile(r"\.")
 _UNUSUAL: Final = re.compile(r"[^a-z0-9-]")
-# Design rule 7, and the one account that no spelling of an e-mail address may reach.
-_NO_PRINCIPAL: Final = re.compile(r"[\s,*?\x00-\x1f\x7f]")
 _SUPERUSER: Final = "root"
 
 
@@ -143,15 +143,15 @@ def entitle(settings: OIDCProvisioner, who: Person) -> Entitlement:
 def principals_of(subject: str) -> tuple[str, ...]:
     """Return the login names that a subject or an e-mail address stands for.
 
-    Its local part as a login name, its local part as it is, and the whole; unlike step-ca's,
-    never `root`, which `ro.ot@example.com` would reach by losing its dot.
+    Its local part as a login name, its local part as it is, and the whole, as far as they are
+    principals; never `root`, which `ro.ot@example.com` would reach by losing its dot.
     """
     local = subject.partition("@")[0]
     login = _UNUSUAL.sub("_", _DROPPED.sub("", local.lower()))
     return tuple(
         name
         for name in _unique((login, local, subject))
-        if name and name != _SUPERUSER and not _NO_PRINCIPAL.search(name)
+        if name != _SUPERUSER and not principal_fault(SSHCertificateType.USER, name)
     )
 
 

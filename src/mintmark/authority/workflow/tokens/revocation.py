@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
+from mintmark.authority.issuance.ssh import SERIAL_OCTETS
 from mintmark.authority.policy.provisioners import JWK, X5C
 from mintmark.authority.workflow.authority import Authority
 from mintmark.authority.workflow.tokens.claims import refused, subject
@@ -20,7 +21,6 @@ from mintmark.model.certificate import StoredCertificate
 from mintmark.model.errors import Error, Kind
 from mintmark.model.ssh import SSHCertificate
 
-SSH_SERIAL: Final = 8  # octets
 _SERIAL: Final = re.compile(r"[0-9]{1,49}|0[xX][0-9a-fA-F]{1,40}", re.ASCII)
 
 
@@ -71,7 +71,7 @@ async def _on_record(authority: Authority, serial: str, purpose: Purpose) -> Sto
     number = int(serial, 16 if serial[:2] in {"0x", "0X"} else 10)
     is_ssh = purpose is Purpose.SSH_REVOKE
     # A DER INTEGER has room for its sign (X.690 §8.3.2); SSH's serials are 64 bits.
-    size = SSH_SERIAL if is_ssh else number.bit_length() // 8 + 1
+    size = SERIAL_OCTETS if is_ssh else number.bit_length() // 8 + 1
     stored = None
     if number.bit_length() <= size * 8:
         stored = await authority.store.certificate(number.to_bytes(size))

@@ -10,12 +10,12 @@ import base64
 import binascii
 from typing import Any, Final
 
+from mintmark.authority.issuance.ssh import SERIAL_OCTETS
 from mintmark.authority.policy.provisioners import SSHPOP
 from mintmark.authority.workflow.authority import Authority
 from mintmark.authority.workflow.tokens import claims as read
 from mintmark.authority.workflow.tokens import signature
 from mintmark.authority.workflow.tokens.purpose import Purpose, Verified
-from mintmark.authority.workflow.tokens.revocation import SSH_SERIAL
 from mintmark.model.access import Credential, Operation, Requester, SSHGrant
 from mintmark.model.certificate import StoredCertificate
 from mintmark.model.errors import Error
@@ -112,7 +112,7 @@ def _key_of(parsed: Parsed) -> jose.JWK:
 async def _on_record(
     authority: Authority, parsed: Parsed, blob: bytes
 ) -> tuple[StoredCertificate, SSHCertificate]:
-    stored = await authority.store.certificate(parsed.fields.serial.to_bytes(SSH_SERIAL))
+    stored = await authority.store.certificate(parsed.fields.serial.to_bytes(SERIAL_OCTETS))
     if stored is None or stored.certificate.der != blob:
         raise read.forged()
     certificate = stored.certificate
