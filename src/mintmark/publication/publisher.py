@@ -1,8 +1,8 @@
 """The publisher: once a second, what was decided becomes visible to the world.
 
 Reads the audit log in tree order from its own cursor (ADR 0005): sign a checkpoint, look at
-what it added, publish the CRLs that this makes due. Any process on the database may do it; a
-lease lets one do it at a time, and unique numbers make a second one harmless.
+what it added, publish the CRLs and the KRL that this makes due. Any process on the database
+may do it; a lease lets one do it at a time, and unique numbers make a second one harmless.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from mintmark.model.errors import Error
 from mintmark.model.time import MINUTE
 from mintmark.publication.checkpoint import MAX_RECORDS, CheckpointKey, sign_checkpoint
 from mintmark.publication.crl import publish_if_due
+from mintmark.publication.krl import publish_krl
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class Publisher:
         self._settings = settings
         self._holder = secrets.token_hex(8)
         self._tidied = 0.0
+        self._krl_exists = False
 
     async def run(self, sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep) -> None:
         """Publish until cancelled; what fails is logged and tried again."""
@@ -78,10 +80,12 @@ class Publisher:
         if not await authority.store.lease("publication", self._holder, LEASE, now):
             return
         await self._sign_checkpoints()
-        changed = await self._revoking_issuers()
-        await publish_if_due(authority, self._settings.crl_lifetime, changed=changed is not None)
-        if changed is not None:
-            await authority.store.move_cursor(CONSUMER, changed)
+        news = await self._news()
+        await publish_if_due(authority, self._settings.crl_lifetime, changed=news.crl)
+        if news.krl or not self._krl_exists:
+            await self._publish_krl(int(now))
+        if news.crl or news.krl:
+            await authority.store.move_cursor(CONSUMER, news.read)
         if not 0 <= now - self._tidied < TIDY_PERIOD:
             self._tidied = now
             await authority.store.tidy(int(now))
@@ -98,25 +102,47 @@ class Publisher:
             made = await sign_checkpoint(authority.store, self._checkpoint_key, authority.clock)
             taken = sum(last - first + 1 for first, last in made.ranges) if made else 0
 
-    async def _revoking_issuers(self) -> int | None:
-        """Return how far the log was read if it tells of revocations, else None.
+    async def _publish_krl(self, now: int) -> None:
+        authority = self._authority
+        latest = await authority.store.latest_krl()
+        published = await publish_krl(authority, latest, now)
+        self._krl_exists = latest is not None or published is not None
+
+    async def _news(self) -> _News:
+        """Return how far the log was read, and of what it tells.
 
         Without a revocation the cursor moves at once: nothing is owed to anybody.
         """
         store = self._authority.store
-        read = await store.cursor(CONSUMER)
-        revoked = False
-        while checkpoints := await store.checkpoints(after=read, limit=BATCH):
+        news = _News(await store.cursor(CONSUMER))
+        while checkpoints := await store.checkpoints(after=news.read, limit=BATCH):
             for checkpoint in checkpoints:
                 for record in await store.audit_records(checkpoint.ranges):
-                    revoked = revoked or _tells_of_revocation(record.leaf)
-            read = checkpoints[-1].sequence
-            if not revoked:
-                await store.move_cursor(CONSUMER, read)
-        return read if revoked else None
+                    news.take(record.leaf)
+            news.read = checkpoints[-1].sequence
+            if not (news.crl or news.krl):
+                await store.move_cursor(CONSUMER, news.read)
+        return news
 
 
-def _tells_of_revocation(leaf: bytes) -> bool:
-    if b"revoke" not in leaf:  # most records are issuances; parse only what may matter
-        return False
-    return bool(msgspec.json.decode(leaf).get("action") == "certificate.revoke")
+@dataclass(slots=True)
+class _News:
+    """How far the log was read, and whether CRLs and the KRL are due for what it tells."""
+
+    read: int
+    crl: bool = False
+    krl: bool = False
+
+    def take(self, leaf: bytes) -> None:
+        """Look at one record."""
+        # Most records are issuances; parse only what may matter.
+        if b"revoke" not in leaf and b"ssh.ban" not in leaf:
+            return
+        record = msgspec.json.decode(leaf)
+        action = record.get("action")
+        if action == "ssh.ban":
+            self.krl = True
+        elif action == "certificate.revoke":
+            is_ssh = bool(record.get("details", {}).get("ssh"))
+            self.krl = self.krl or is_ssh
+            self.crl = self.crl or not is_ssh

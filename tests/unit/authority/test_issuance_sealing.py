@@ -45,13 +45,17 @@ def test_only_policy_holds_the_seal():
             isinstance(node, ast.Attribute) and node.attr == "SEAL"
         )
 
-    assert files_that(touches_seal) == {"authority/policy/approve.py"}
+    assert files_that(touches_seal) == {
+        "authority/policy/approve.py",
+        "authority/policy/ssh.py",
+    }
 
 
 def test_only_issuance_makes_drafts():
     def makes_a_draft(node):
         return isinstance(node, ast.Call) and (
-            getattr(node.func, "id", getattr(node.func, "attr", "")) in {"Draft", "LeafDraft"}
+            getattr(node.func, "id", getattr(node.func, "attr", ""))
+            in {"Draft", "LeafDraft", "SSHDraft"}
         )
 
     makers = files_that(makes_a_draft)

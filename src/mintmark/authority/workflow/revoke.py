@@ -58,6 +58,11 @@ async def revoke(
                 {
                     "reason": reason.word,
                     "issuer": certificate.issuer,
+                    **(
+                        {"ssh": certificate.type.word}
+                        if isinstance(certificate, SSHCertificate)
+                        else {}
+                    ),
                     **({"proof": proof} if proof else {}),
                     **({"provisioner": requester.provisioner} if requester.provisioner else {}),
                 },

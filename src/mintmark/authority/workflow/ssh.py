@@ -158,9 +158,12 @@ async def renew_ssh(
             BAD_PUBLIC_KEY when a new key is not new; else as `issue_ssh`.
     """
     predecessor = _ssh(stored)
+    holder = _holder_claims(authority, requester, predecessor)
+    if holder is not None:  # it speaks for this one certificate, whatever its service may do
+        rule = replace(requester.rule, operations=frozenset({Operation.RENEW}))
+        requester = replace(requester, rule=rule)
     may_act_for(requester, predecessor.service, Operation.RENEW)
     voucher = renewal_claims(authority, requester, predecessor)
-    holder = _holder_claims(authority, requester, predecessor)
     _check_user_renewal(authority, requester, predecessor, voucher)
     check_alive(stored, authority.clock(), holder or voucher)
     if key is not None and key.sha256 == predecessor.key_sha256:
