@@ -125,11 +125,11 @@ async def add(authority: Authority, requester: Requester, provisioner: AnyProvis
 
     Raises:
         Error: FORBIDDEN for anyone but an admin; CONFLICT when its name or client id is taken,
-            or there are too many; CONFIGURATION for a rule that cannot mean anything.
+            or there are too many; MALFORMED for a rule that cannot mean anything.
     """
     require(requester.is_admin, requester.service, Operation.ADMIN)
     await refresh(authority)
-    compiled((provisioner,))
+    _check(provisioner)
     check_free(provisioner, _others(authority, ""))
     if len(authority.provisioned.rows) >= MOST:
         raise Error(
@@ -166,7 +166,8 @@ async def change(
 
     Raises:
         Error: FORBIDDEN for anyone but an admin, NOT_FOUND, or CONFLICT for a configured one,
-            another type, another version, or a client id that is taken.
+            another type, another version, or a client id that is taken; MALFORMED for a rule
+            that cannot mean anything.
     """
     require(requester.is_admin, requester.service, Operation.ADMIN)
     await refresh(authority)
@@ -177,7 +178,7 @@ async def change(
             f"provisioner '{row.name}' is of type '{row.type}' and stays so",
             hint="remove it and add another one: who holds its certificates is another party",
         )
-    compiled((provisioner,))
+    _check(provisioner)
     check_free(provisioner, _others(authority, row.name))
     return await _write(authority, requester, action, provisioner, row.version)
 
@@ -250,6 +251,18 @@ async def _write(
     await authority.store.commit(Act(audit=audit, provisioner=row))
     _apply(authority, row)
     return _find(authority, provisioner.name)
+
+
+def _check(provisioner: AnyProvisioner) -> None:
+    """Refuse what could not be put in force.
+
+    Raises:
+        Error: MALFORMED.
+    """
+    try:
+        compiled((provisioner,))
+    except Error as error:
+        raise Error(Kind.MALFORMED, error.detail, hint=error.hint) from error
 
 
 def _apply(authority: Authority, row: StoredProvisioner) -> None:

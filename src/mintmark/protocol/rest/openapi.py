@@ -27,6 +27,10 @@ _PATH_PARAMETERS: dict[str, Schema] = {
         "current certificate.",
         "schema": {"type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,127}$"},
     },
+    "ssh_id": {
+        "description": "Id of an SSH certificate (`cert_…`), or its serial in decimal.",
+        "schema": {"type": "string", "pattern": "^(cert_[0-9a-f]{16}|[0-9]{1,20})$"},
+    },
     "serial": {
         "description": "Serial of at most 20 octets: hex, hex with colons, or decimal.",
         "schema": {"type": "string", "pattern": "^[0-9A-Fa-fx:]{1,61}$"},
@@ -38,6 +42,10 @@ _PATH_PARAMETERS: dict[str, Schema] = {
     "account_id": {
         "description": "Id of an ACME account, the last part of its URL.",
         "schema": {"type": "string", "pattern": "^[a-z0-9]{1,64}$"},
+    },
+    "provisioner": {
+        "description": "Name of a provisioner.",
+        "schema": {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,31}$"},
     },
 }
 _IDEMPOTENCY_KEY: Schema = {
@@ -95,6 +103,14 @@ def describe(routes: Iterable[Route]) -> bytes:
                         "scheme": "bearer",
                         "description": "A one-time enrolment token.",
                     },
+                    "provisionerToken": {
+                        "type": "http",
+                        "scheme": "bearer",
+                        "bearerFormat": "JWT",
+                        "description": "A token that a provisioner vouches for: signed by its "
+                        "key, an ID token of its OpenID provider, or signed by the key of a "
+                        "certificate.",
+                    },
                 },
             },
         }
@@ -124,14 +140,22 @@ def _who(route: Route) -> str:
         return "Open to everybody."
     who = "an admin" if route.access is Access.ADMIN else "a service, on its own certificates"
     needed = f" whose whitelist entry allows `{route.operation.value}`" if route.operation else ""
-    return f"Open to {who}{needed}{', or with a one-time token' if route.tokens else ''}."
+    ways = [
+        *(["a one-time token"] if route.tokens else []),
+        *(["a provisioner's token"] if route.purposes else []),
+    ]
+    return f"Open to {who}{needed}{', or with ' if ways else ''}{' or '.join(ways)}."
 
 
 def _security(route: Route) -> list[Schema]:
     if route.access is Access.PUBLIC:
         return []
     schemes: list[Schema] = [{"clientCertificate": []}]
-    return [*schemes, {"token": []}] if route.tokens else schemes
+    if route.tokens:
+        schemes.append({"token": []})
+    if route.purposes:
+        schemes.append({"provisionerToken": []})
+    return schemes
 
 
 def _parameters(route: Route) -> list[Schema]:
