@@ -21,8 +21,12 @@ from hypothesis import strategies as st
 
 from mintmark.model.errors import Error
 from mintmark.model.identifiers import IdentifierType
-from mintmark.wire import csr, der, general_names, identifiers, json, ocsp, pem
+from mintmark.wire import csr, der, general_names, identifiers, jose, json, jwe, jwt, ocsp, pem
 from mintmark.wire.spki import subject_key
+from mintmark.wire.ssh import certificate as ssh_certificate
+from mintmark.wire.ssh import key as ssh_key
+from mintmark.wire.ssh import krl
+from tests import openssh
 
 quick = settings(max_examples=100, deadline=None)
 P256 = ec.generate_private_key(ec.SECP256R1())
@@ -311,9 +315,132 @@ def test_odd_json_raises_nothing_but_error(data):
     assert found is None or isinstance(found, Body)
 
 
+# --- SSH -----------------------------------------------------------------------------------------
+
+
+@functools.cache
+def ssh_certificates():
+    """Return real SSH certificates of every type of key, signed by every type of authority."""
+    by_one = [openssh.signed(openssh.ED25519, key=key) for key in openssh.every_key()]
+    return (*by_one, *map(openssh.signed, openssh.AUTHORITIES.values()))
+
+
+@functools.cache
+def ssh_lists():
+    """Return real KRLs."""
+    authority = openssh.public(P256).blob
+    serials = [*range(1, 500), *range(1000, 2000, 3), 2**64 - 1]
+    full = krl.encode(9, 1, [(authority, serials)], ["a", "b"], [bytes(32)], "comment")
+    return (full, krl.encode(1, 0, [(authority, [7])]), krl.encode(1, 0, ()))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=120) | mutated(lambda: tuple(k.blob for k in openssh.every_key())))
+def test_odd_ssh_keys_are_refused_or_have_one_spelling(data):
+    found = only_errors(ssh_key.parse_blob, data)
+    if found is not None:
+        assert found.blob == data
+        assert ssh_key.parse_line(ssh_key.line(found)) == found
+        if not ssh_key.is_security_key(found.type):
+            assert ssh_key.from_public_key(found.public_key).blob == data
+
+
+@quick
+@given(odd_text | mutated(lambda: (openssh_line(),)).map(lambda octets: octets.decode("latin-1")))
+def test_odd_lines_of_ssh_keys_raise_nothing_but_error(text):
+    found = only_errors(ssh_key.parse_line, text)
+    if found is not None:
+        assert ssh_key.line(found).split() == text.split()
+
+
+def openssh_line():
+    return ssh_key.line(openssh.public(openssh.ED25519)).encode() + b" alice@laptop"
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200) | mutated(ssh_certificates))
+def test_odd_ssh_certificates_are_refused_or_not_signed(data):
+    found = only_errors(ssh_certificate.parse, data)
+    if found is None:
+        return
+    assert found.blob == data
+    if data not in ssh_certificates():
+        with pytest.raises(Error):
+            ssh_certificate.verify(found)
+    elif found.fields.principals:
+        assert ssh_certificate.parse(found.tbs + data[len(found.tbs) :]) == found
+
+
+@settings(max_examples=300, deadline=None)
+@given(mutated(ssh_certificates))
+def test_changed_ssh_certificates_that_are_read_would_be_written_alike(data):
+    """One value has one encoding, all but the field that is reserved."""
+    found = only_errors(ssh_certificate.parse, data)
+    if found is not None and found.fields.principals and "" not in found.fields.principals:
+        written = ssh_certificate.encode_tbs(found.fields)
+        assert written == found.tbs or len(written) < len(found.tbs)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=80) | mutated(ssh_lists))
+def test_odd_lists_of_ssh_keys_raise_nothing_but_error(data):
+    found = only_errors(krl.parse, data)
+    if found is not None:
+        assert found.revokes(openssh.fields()) in {True, False}
+
+
+# --- tokens --------------------------------------------------------------------------------------
+
+
+@functools.cache
+def tokens():
+    """Return real tokens."""
+    claims = {"iss": "ci", "sub": "web", "exp": 1_700_000_300, "sans": ["web.internal"]}
+    return tuple(
+        jwt.sign({"kid": "k"}, claims, key).encode() for key in openssh.AUTHORITIES.values()
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(mutated(tokens))
+def test_changed_tokens_are_refused(data):
+    found = only_errors(jwt.parse, data.decode("latin-1"))
+    if found is None or data in tokens():
+        return
+    for key in openssh.AUTHORITIES.values():
+        with pytest.raises(Error):
+            jwt.verify(found, jose.jwk_of(key.public_key()))
+
+
+@functools.cache
+def encrypted_keys():
+    """Return a real encrypted key."""
+    made = jwe.encrypt_key(jose.new_jwk(), b"password", lambda size: b"r" * size, iterations=1000)
+    return (made.encode(),)
+
+
+@quick
+@given(mutated(encrypted_keys))
+def test_changed_encrypted_keys_are_refused(data):
+    text = data.decode("latin-1")
+    if text.strip().encode("latin-1") not in encrypted_keys():
+        assert only_errors(lambda changed: jwe.decrypt_key(changed, b"password"), text) is None
+
+
 @pytest.mark.parametrize("data", [GOOD_BODY])
 def test_the_document_that_is_changed_is_good(data):
     assert json.decode(data, Body).service == "web"
+
+
+def test_what_is_changed_of_ssh_and_tokens_is_good():
+    for data in ssh_certificates():
+        ssh_certificate.verify(ssh_certificate.parse(data))
+    for data in ssh_lists():
+        assert krl.parse(data).number
+    for data in tokens():
+        assert jwt.parse(data.decode()).claims["iss"] == "ci"
+    assert ssh_key.parse_line(openssh_line().decode()).comment == "alice@laptop"
+    assert jwe.decrypt_key(encrypted_keys()[0].decode(), b"password").startswith(b"{")
 
 
 def test_the_requests_that_are_changed_are_good():
