@@ -58,6 +58,14 @@ from mintmark.client.ssh_documents import (
     SSHCertificateRequest,
     SSHRenewal,
 )
+from mintmark.client.provisioner_documents import (
+    NewProvisioner,
+    ProvisionerDocument,
+    ProvisionerList,
+    ProvisionerRemoval,
+    ProvisionerReplacement,
+    ProvisionerRotation,
+)
 from mintmark.client.transport import Answer, Transport
 from mintmark.model.errors import Error, Kind
 
@@ -85,6 +93,7 @@ Summaries = list[CertificateSummary]
 AuditEntries = list[AuditEntry]
 ExternalKeys = list[ExternalKeyDocument]
 Accounts = list[AccountDocument]
+Provisioners = list[ProvisionerDocument]
 Pauses = list[PauseDocument]
 SSHAuthorityKeys = list[SSHAuthorityDocument]
 SSHCertificates = list[SSHCertificateDocument]
@@ -370,6 +379,35 @@ class APIClient:
     def sign_in_providers(self) -> Providers:
         """Return the OpenID providers that people sign in at."""
         return self._call(SignInProviders, "GET", "/sign-in").providers
+
+    # --- provisioners --------------------------------------------------------------------------
+
+    def provisioners(self) -> Provisioners:
+        """Return all provisioners; admins only, like everything about them."""
+        return self._call(ProvisionerList, "GET", "/provisioners").provisioners
+
+    def provisioner(self, name: str) -> ProvisionerDocument:
+        """Return one provisioner."""
+        return self._call(ProvisionerDocument, "GET", f"/provisioners/{_segment(name)}")
+
+    def add_provisioner(self, wish: NewProvisioner) -> ProvisionerDocument:
+        """Store a new provisioner."""
+        return self._call(ProvisionerDocument, "POST", "/provisioners", wish)
+
+    def replace_provisioner(self, name: str, wish: ProvisionerReplacement) -> ProvisionerDocument:
+        """Put another provisioner in the place of a stored one."""
+        path = f"/provisioners/{_segment(name)}/replace"
+        return self._call(ProvisionerDocument, "POST", path, wish)
+
+    def rotate_provisioner(self, name: str, wish: ProvisionerRotation) -> ProvisionerDocument:
+        """Give a JWK provisioner another key pair."""
+        path = f"/provisioners/{_segment(name)}/rotate"
+        return self._call(ProvisionerDocument, "POST", path, wish)
+
+    def remove_provisioner(self, name: str, wish: ProvisionerRemoval) -> ProvisionerDocument:
+        """Remove a stored provisioner."""
+        path = f"/provisioners/{_segment(name)}"
+        return self._call(ProvisionerDocument, "DELETE", path, wish)
 
     # --- the server ----------------------------------------------------------------------------
 
