@@ -187,6 +187,15 @@ def test_dates_that_are_none_are_malformed(client, dates):
     client.order("a.example.internal", **dates).problem("malformed", 400)
 
 
+def test_the_zero_date_of_go_programs_is_no_date(client):
+    unset = {"notBefore": "0001-01-01T00:00:00Z", "notAfter": "0001-01-01T00:00:00Z"}
+
+    order = client.order("a.example.internal", **unset)
+
+    assert order.status == 201
+    assert not {"notBefore", "notAfter"} & order.json.keys()
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [(None, 4000 * DAY), (None, 60), (-2 * HOUR, None), (None, -DAY), (4000 * DAY, None)],

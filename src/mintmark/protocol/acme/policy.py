@@ -21,6 +21,7 @@ from mintmark.protocol.acme.request import Call
 from mintmark.wire.identifiers import parse
 
 _TYPES = {"dns": IdentifierType.DNS, "ip": IdentifierType.IP}
+_UNSET = "0001-01-01T00:00:00Z"
 
 
 class GivenIdentifier(msgspec.Struct):
@@ -91,10 +92,12 @@ def check_identifiers(call: Call, wanted: Sequence[Identifier], profile: str) ->
 def moment(text: str | None, name: str) -> int | None:
     """Return a date that a client wrote (RFC 3339), in Unix seconds.
 
+    Programs in Go write the first day of the year 1 for a date that they do not mean to set.
+
     Raises:
         Error: MALFORMED.
     """
-    if text is None:
+    if text is None or text == _UNSET:
         return None
     try:
         found = datetime.fromisoformat(text)
