@@ -152,12 +152,17 @@ class TokenRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     Args:
         service_name: the service that may enrol with it.
         names: names its certificate may carry, beside those of the whitelist.
-        profile: the only profile it is good for; any the service may use if left out.
+        principals: of an SSH user certificate that it may ask for.
+        profile: the only profile it is good for, of X.509 or of SSH; any the service may use if
+            left out.
         lifetime: how long it can be used, 1 minute to 30 days.
     """
 
     service_name: ServiceName
     names: Names = []
+    principals: Annotated[
+        list[Annotated[str, Meta(min_length=1, max_length=255)]], Meta(max_length=256)
+    ] = []
     profile: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
     lifetime: Lifetime = "1h"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mintmark.client import documents
+from mintmark.client import documents, ssh_documents
 from mintmark.model.certificate import Reason
 from mintmark.model.errors import Kind
 from mintmark.protocol.rest.openapi import describe
@@ -73,6 +73,7 @@ def test_public_routes_and_only_they_have_no_security(description):
         operation = description["paths"][f"/api/v1{route.path}"][route.method.lower()]
         assert (operation["security"] == []) is (route.access is Access.PUBLIC)
         assert ({"token": []} in operation["security"]) is route.tokens
+        assert ({"provisionerToken": []} in operation["security"]) is bool(route.purposes)
         assert ("401" in operation["responses"]) is (route.access is not Access.PUBLIC)
 
 
@@ -121,7 +122,8 @@ def test_the_reference_page_names_every_route_and_who_may_call_it():
             assert "everybody" in who, row
         elif route.operation is not None:
             assert f"`{route.operation.value}`" in who, row
-        assert ("token" in who) is route.tokens, row
+        assert ("one-time token" in who) is route.tokens, row
+        assert ("provisioner's token" in who) is bool(route.purposes), row
 
 
 @pytest.mark.parametrize(
@@ -133,6 +135,10 @@ def test_the_reference_page_names_every_route_and_who_may_call_it():
         documents.ExternalKeyRequest,
         documents.UnpauseRequest,
         documents.RenewalWindowsRequest,
+        ssh_documents.SSHCertificateRequest,
+        ssh_documents.SSHRenewal,
+        ssh_documents.SSHCertificateDocument,
+        ssh_documents.SSHBanRequest,
     ],
 )
 def test_the_reference_page_names_every_field(struct):

@@ -13,7 +13,7 @@ from mintmark.model.certificate import Reason
 from mintmark.protocol.rest.routes import Access, Route, RouteTable
 from mintmark.protocol.rest.table import ROUTES
 from mintmark.wire.http import Peer
-from tests.unit.rest.world import ADMIN, LOCAL, csr, local_peer
+from tests.unit.rest.world import ADMIN, LOCAL, csr, local_peer, public_key_line
 
 # What each requester gets: the status of its call on a certificate of service `webapp`.
 # `-` stands for whatever the route answers to somebody who may call it (2xx).
@@ -31,6 +31,14 @@ EXPECTED = {
     "GET /crl":                                  (401, 401, 404, 404, 404, 403, 401, 404),
     "POST /crl/revoke":                          (401, 401, "-", 404, 403, 403, 401, "-"),
     "GET /crl/check/{serial}":                   (401, 401, "-", "-", "-", 403, 401, "-"),
+    "POST /ssh/certificates":                    (401, "-", "-", "-", 403, 403, 401, "-"),
+    "GET /ssh/certificates":                     (401, 401, "-", "-", "-", 403, 401, "-"),
+    "GET /ssh/certificates/{ssh_id}":            (401, 401, "-", 404, 404, 403, 401, "-"),
+    "POST /ssh/certificates/{ssh_id}/renew":     (401, 401, "-", 404, 403, 403, 401, "-"),
+    "DELETE /ssh/certificates/{ssh_id}/revoke":  (401, 401, "-", 404, 403, 403, 401, "-"),
+    "POST /ssh/bans":                            (401, 401, 403, 403, 403, 403, 401, "-"),
+    "GET /ssh/authorities":                      ("-",) * 8,
+    "GET /sign-in":                              ("-",) * 8,
     "GET /issuers":                              ("-",) * 8,
     "GET /roots":                                ("-",) * 8,
     "GET /audit":                                (401, 401, 403, 403, 403, 403, 401, "-"),
@@ -43,6 +51,12 @@ EXPECTED = {
     "GET /acme/paused":                          (401, 401, 403, 403, 403, 403, 401, "-"),
     "POST /acme/unpause":                        (401, 401, 403, 403, 403, 403, 401, 404),
     "POST /renewal-windows":                     (401, 401, 403, 403, 403, 403, 401, "-"),
+    "GET /provisioners":                         (401, 401, 403, 403, 403, 403, 401, "-"),
+    "POST /provisioners":                        (401, 401, 403, 403, 403, 403, 401, "-"),
+    "GET /provisioners/{provisioner}":           (401, 401, 403, 403, 403, 403, 401, "-"),
+    "POST /provisioners/{provisioner}/replace":  (401, 401, 403, 403, 403, 403, 401, 409),
+    "POST /provisioners/{provisioner}/rotate":   (401, 401, 403, 403, 403, 403, 401, 409),
+    "DELETE /provisioners/{provisioner}":        (401, 401, 403, 403, 403, 403, 401, 409),
     "GET /health":                               ("-",) * 8,
     "GET /version":                              ("-",) * 8,
     "GET /openapi.json":                         ("-",) * 8,
@@ -55,6 +69,11 @@ BODIES = {
     "/acme/external-keys": lambda _: {"provisioner": "acme"},
     "/acme/unpause": lambda _: {"account_id": "nobody"},
     "/renewal-windows": lambda _: {"service_name": "webapp"},
+    "/ssh/certificates": lambda _: {"public_key": public_key_line(), "type": "host"},
+    "/ssh/bans": lambda _: {"public_key": public_key_line()},
+    "/provisioners": lambda _: {"provisioner": {"name": "walked"}},
+    "/provisioners/{provisioner}/replace": lambda _: {"provisioner": {"name": "acme"}},
+    "/provisioners/{provisioner}/rotate": lambda _: {"key": {}},
 }
 
 
@@ -91,12 +110,17 @@ def test_every_route_answers_each_requester_as_the_table_says(world, who):
     presented = credentials(world, who)
     column = REQUESTERS.index(who)
     for route in ROUTES:
+        if who == "token":
+            presented = credentials(world, who)  # each is good once
         certificate = world.certificate("webapp")
+        ssh_certificate = world.ssh_certificate("webapp", "webapp.webapp.internal", host=True)
         path = route.path.format(
             id=certificate.id,
+            ssh_id=ssh_certificate.id,
             serial=certificate.serial.hex(),
             key_id="nothing",
             account_id="nobody",
+            provisioner="acme",
         )
         has_body = route.method != "GET"
         body = BODIES.get(route.path, lambda _: None)(certificate) if has_body else None
@@ -104,6 +128,8 @@ def test_every_route_answers_each_requester_as_the_table_says(world, who):
             body["common_name"] = "webapp"
         elif route.path == "/certificates/request":
             body["common_name"] = who
+        elif route.path == "/ssh/certificates" and has_body:
+            body["principals"] = ["webapp" if who in {"admin", "token"} else who]
         reply = world.ask(route.method, path, json=body, **presented)
         expected = EXPECTED[f"{route.method} {route.path}"][column]
         where = (who, route.method, route.path, reply.body)

@@ -54,7 +54,14 @@ def test_an_error_while_authenticating_lets_nobody_in(world, monkeypatch, method
         for route in ROUTES:
             if not route.operation or ("token" in credential and not route.tokens):
                 continue
-            path = route.path.format(id=certificate.id, serial="40", key_id="k", account_id="a")
+            path = route.path.format(
+                id=certificate.id,
+                serial="40",
+                key_id="k",
+                account_id="a",
+                ssh_id="1",
+                provisioner="acme",
+            )
             try:
                 reply = world.ask(route.method, path, json={}, **credential)
             except RuntimeError:
@@ -191,7 +198,9 @@ def test_nobody_changes_anything_without_a_credential(world):
     """CVE-2026-5807: anyone could cancel an operator's rekey."""
     before = world.run(world.store.count())
     for route in ROUTES:
-        path = route.path.format(id="webapp", serial="40", key_id="k", account_id="a")
+        path = route.path.format(
+            id="webapp", serial="40", key_id="k", account_id="a", ssh_id="1", provisioner="acme"
+        )
         for method in ("POST", "PUT", "PATCH", "DELETE"):
             reply = world.ask(method, path, peer=Peer("127.0.0.1"), json={})
             assert reply.status in {401, 405}, (method, path, reply.body)

@@ -21,33 +21,55 @@ from mintmark.authority.issuance.hierarchy import (
     make_root,
 )
 from mintmark.authority.issuance.issuing import IssuingKey, Pointers
+from mintmark.authority.issuance.ssh_keys import SSHIssuingKey, SSHKeys
 from mintmark.authority.policy.approve import Policy
 from mintmark.authority.policy.limits import Limits
 from mintmark.authority.policy.whitelist import Whitelist
 from mintmark.authority.signer.file import FileSigner, generate
 from mintmark.authority.workflow.authority import Authority
 from mintmark.authority.workflow.issue import issue
+from mintmark.authority.workflow.ssh import issue_ssh
 from mintmark.model.access import Credential, Operation, Requester, ServiceRule
 from mintmark.model.act import Act, AuditRecord
 from mintmark.model.certificate import Certificate, StoredCertificate
 from mintmark.model.keys import KeyType
 from mintmark.model.profile import BUILT_IN
-from mintmark.model.provisioner import ACMEProvisioner
+from mintmark.model.provisioner import (
+    ACMEProvisioner,
+    JWKProvisioner,
+    OIDCProvisioner,
+    SSHPOPProvisioner,
+)
 from mintmark.model.request import IssuanceRequest
+from mintmark.model.ssh import (
+    Generation,
+    SSHAuthority,
+    SSHCertificate,
+    SSHCertificateType,
+    SSHRequest,
+)
 from mintmark.protocol.rest.api import RestAPI
 from mintmark.server.settings import Codec
 from mintmark.store.sqlite import SQLiteStore
+from mintmark.wire import jose, jwt
 from mintmark.wire.http import Peer, Request
 from mintmark.wire.identifiers import parse_any
 from mintmark.wire.spki import subject_key
+from mintmark.wire.ssh.key import from_public_key, line
 from tests import replies
 
 ALL = frozenset(Operation) - {Operation.ADMIN}
 ADMIN = ServiceRule("admin-cli", frozenset(Operation))
 RULES = (
     ADMIN,
-    ServiceRule("webapp", ALL, names=("*.webapp.internal", "10.0.0.0/8")),
-    ServiceRule("db", ALL, names=("*.db.internal",)),
+    ServiceRule(
+        "webapp",
+        ALL,
+        names=("*.webapp.internal", "10.0.0.0/8"),
+        profiles=(*(profile.name for profile in BUILT_IN), "ssh-user", "ssh-host"),
+        principals=("webapp", "webapp-*"),
+    ),
+    ServiceRule("db", ALL, names=("*.db.internal",), principals=("db",)),
     ServiceRule("reader", frozenset({Operation.DOWNLOAD})),
     ServiceRule("writer", frozenset({Operation.REQUEST, Operation.RENEW, Operation.REVOKE})),
     ServiceRule("busy", ALL, certificates_per_hour=1),
@@ -55,6 +77,14 @@ RULES = (
 )
 LOCAL = Requester("admin-cli", ADMIN, Credential.LOCAL)
 NOW = 1_800_000_000.0
+HOST = "ca.example.internal"
+DEPLOY_KEY = ec.generate_private_key(ec.SECP256R1())
+DEPLOY = JWKProvisioner(
+    "deploy", json_module.dumps(jose.jwk_of(DEPLOY_KEY.public_key()).document())
+)
+PEOPLE = OIDCProvisioner(
+    "people", "https://dex.internal", "mintmark", "public", listen_address=":0"
+)
 
 
 @dataclass
@@ -113,7 +143,13 @@ class World:
             Whitelist(RULES),
             (issuer,),
             60,
-            (ACMEProvisioner("acme"), ACMEProvisioner("other")),
+            (
+                ACMEProvisioner("acme"),
+                ACMEProvisioner("other"),
+                DEPLOY,
+                PEOPLE,
+                SSHPOPProvisioner("pop"),
+            ),
         )
         return Authority(
             store=self.store,
@@ -124,7 +160,20 @@ class World:
             clock=self.clock,
             entropy=self.entropy,
             secret=bytes(range(32)),
+            names=(HOST,),
+            ssh=self._ssh_keys(),
         )
+
+    def _ssh_keys(self) -> SSHKeys:
+        keys = []
+        for type_ in SSHCertificateType:
+            private_key = generate(KeyType.ED25519)
+            key = from_public_key(private_key.public_key())
+            authority = SSHAuthority(key.sha256.hex()[:16], type_, key, Generation.ACTIVE)
+            act = Act(AuditRecord("ssh.authority.add", self.clock(), "ca"))
+            self.run(self.store.add_ssh_authority(authority, act))
+            keys.append(SSHIssuingKey(authority, FileSigner(private_key)))
+        return SSHKeys(tuple(keys), tuple(one.authority for one in keys))
 
     def run(self, coroutine: Any) -> Any:
         """Run a coroutine to its end."""
@@ -151,6 +200,42 @@ class World:
             names[0] if names else service,
         )
         return self.run(issue(self.authority, LOCAL, request))
+
+    def ssh_certificate(
+        self, service: str, *principals: str, key: Any = None, host: bool = False
+    ) -> SSHCertificate:
+        """Return a new SSH certificate of a service, issued past the API."""
+        request = SSHRequest(
+            service,
+            "ssh-host" if host else "ssh-user",
+            from_public_key((key or generate(KeyType.ED25519)).public_key()),
+            principals=principals or (service,),
+        )
+        return self.run(issue_ssh(self.authority, LOCAL, request)).certificate
+
+    def jwt(
+        self,
+        subject: str,
+        method: str = "sign",
+        *,
+        key: Any = DEPLOY_KEY,
+        header: Mapping[str, Any] | None = None,
+        **claims: Any,
+    ) -> str:
+        """Return a token of provisioner `deploy`, or what `header` and `claims` make of it."""
+        now = int(self.clock())
+        said = {
+            "iss": "deploy",
+            "aud": f"https://{HOST}/1.0/{method}",
+            "sub": subject,
+            "jti": self.entropy(16).hex(),
+            "iat": now,
+            "nbf": now,
+            "exp": now + 300,
+            **claims,
+        }
+        head = header or {"kid": jose.jwk_of(key.public_key()).key_id}
+        return jwt.sign({"typ": "JWT", **head}, said, key)
 
     def peer(self, service: str) -> Peer:
         """Return a connection on which a service presents a new certificate."""
@@ -226,3 +311,8 @@ def csr(common_name: str = "", *names: str, key: Any = None) -> str:
     algorithm = hashes.SHA256() if isinstance(key, ec.EllipticCurvePrivateKey) else None
     request = builder.sign(key, algorithm or hashes.SHA256())
     return request.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def public_key_line(key: Any = None) -> str:
+    """Return a public key as one line of a .pub file."""
+    return line(from_public_key((key or generate(KeyType.ED25519)).public_key()))

@@ -71,6 +71,7 @@ async def make_token(call: Call) -> Response:
         identifiers=identifiers,
         profiles=() if wish.profile is None else (wish.profile,),
         lifetime=lifetime,
+        principals=tuple(wish.principals),
     )
     return json_answer(
         201,

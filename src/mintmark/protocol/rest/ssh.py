@@ -109,7 +109,7 @@ async def renew_certificate(call: Call) -> Response:
     wish: SSHRenewal = call.body
 
     async def act(key: IdempotencyKey | None) -> Response:
-        stored, _ = await find_ssh(call, call.arguments["id"])
+        stored, _ = await find_ssh(call, call.arguments["ssh_id"])
         require_of_proof(call, stored)
         _require_purpose(call, wish)
         successor = await workflow.renew_ssh(
@@ -126,7 +126,7 @@ async def renew_certificate(call: Call) -> Response:
 
 async def show_certificate(call: Call) -> Response:
     """Answer with one SSH certificate."""
-    stored, certificate = await find_ssh(call, call.arguments["id"])
+    stored, certificate = await find_ssh(call, call.arguments["ssh_id"])
     return json_answer(200, ssh_document(certificate, call.authority.clock(), stored=stored))
 
 
@@ -168,7 +168,7 @@ async def list_certificates(call: Call) -> Response:
 async def revoke_certificate(call: Call) -> Response:
     """Revoke the SSH certificate of the path."""
     wish: RevocationRequest = call.body
-    stored, _ = await find_ssh(call, call.arguments["id"])
+    stored, _ = await find_ssh(call, call.arguments["ssh_id"])
     require_of_proof(call, stored)
     return await revocation_of(call, stored, wish.reason)
 
