@@ -20,6 +20,7 @@ def token(
     place: Place,
     service: str,
     sans: tuple[str, ...],
+    principals: tuple[str, ...],
     profile: str | None,
     lifetime: str,
     out: Path | None,
@@ -29,7 +30,11 @@ def token(
         raise Error(Kind.CONFLICT, f"'{out}' exists already", hint="name another file with --out")
     with reach(place) as api:
         wish = TokenRequest(
-            service_name=service, names=list(sans), profile=profile, lifetime=lifetime
+            service_name=service,
+            names=list(sans),
+            principals=list(principals),
+            profile=profile,
+            lifetime=lifetime,
         )
         made = api.token(wish)
     if out is not None:
@@ -42,8 +47,8 @@ def token(
     say("")
     say(f"on its host, with the token in a file of mode 0600 and {trust_anchor(place)} as ca.pem:")
     names = " ".join(shlex.quote(name.value) for name in made.names) or shlex.quote(service)
+    command = f"ssh user {shlex.quote(service)}" if principals else f"issue {names}"
     token_file = shlex.quote(str(out)) if out is not None else "token"
     say(
-        f"  mintmark issue {names} --token-file {token_file} --server {distant_url(place)} "
-        "--ca ca.pem"
+        f"  mintmark {command} --token-file {token_file} --server {distant_url(place)} --ca ca.pem"
     )
