@@ -49,6 +49,4 @@ def token(
     names = " ".join(shlex.quote(name.value) for name in made.names) or shlex.quote(service)
     command = f"ssh user {shlex.quote(service)}" if principals else f"issue {names}"
     token_file = shlex.quote(str(out)) if out is not None else "token"
-    say(
-        f"  mintmark {command} --token-file {token_file} --server {distant_url(place)} --ca ca.pem"
-    )
+    say(f"  mintmark {command} --token-file {token_file} --server {distant_url(place)} --ca ca.pem")
