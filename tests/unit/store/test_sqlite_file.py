@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import signal
 import subprocess
 import sys
@@ -11,9 +12,14 @@ from pathlib import Path
 import apsw
 import pytest
 
+from mintmark.model.certificate import CertificateKind, Status
 from mintmark.model.errors import Error, Kind
-from mintmark.store.sqlite import SQLiteStore, connection, writer
+from mintmark.store.interface import CertificateFilter
+from mintmark.store.sqlite import SQLiteStore, access, connection, writer
+from mintmark.store.sqlite.listing import page
+from mintmark.store.sqlite.ssh import KRL_SERIALS
 from tests.unit.store.acts import certificate, issuance, note, prepare, revoking
+from tests.unit.store.ssh_objects import host_certificate, prepare_ssh, ssh_certificate
 
 
 @pytest.fixture(params=[False, True], ids=["inline", "threaded"])
@@ -265,3 +271,65 @@ def test_a_reader_sees_what_another_process_revoked(store, tmp_path, clock, run)
     run(other.commit(revoking(issued)))
     assert run(store.revocation(issued.serial)) is not None
     run(other.close())
+
+
+def test_a_short_list_is_read_without_suspending_on_a_fast_disk(store, run):
+    issued = certificate()
+    run(store.commit(issuance(issued)))
+    listing = store.certificates(CertificateFilter(0, service="web"), after=None, limit=10)
+    if store._writer._thread is not None:
+        assert [one.certificate for one in run(listing)] == [issued]
+        return
+    with pytest.raises(StopIteration) as answered:
+        listing.send(None)
+    assert [one.certificate for one in answered.value.value] == [issued]
+
+
+def test_a_list_that_takes_long_is_left_to_the_thread(tmp_path, clock, run, monkeypatch):
+    monkeypatch.setattr(access, "LIST_STEPS", 1)
+    store = SQLiteStore(tmp_path / "other.db", clock, threaded=False)
+    run(store.open())
+    prepare(store, run)
+    issued = [certificate() for _ in range(3)]
+    for one in issued:
+        run(store.commit(issuance(one)))
+    everything = CertificateFilter(0)
+    left, scan = [], store._scan
+    monkeypatch.setattr(store, "_scan", lambda work: left.append(work) or scan(work))
+    found = run(store.certificates(everything, after=None, limit=10))
+    assert len(left) == 1
+    assert [one.certificate for one in found] == issued[::-1]
+    run(store.commit(issuance()))  # the limit was of that list alone
+    run(store.close())
+
+
+def test_a_few_ssh_certificates_are_listed_in_steps_that_do_not_grow(store, tmp_path, run):
+    prepare_ssh(store, run)
+    issued = [ssh_certificate("web"), host_certificate("h", service="web")]
+    for one in issued:
+        run(store.commit(issuance(one)))
+        run(store.commit(revoking(one)))
+    handle = apsw.Connection(str(tmp_path / "mintmark.db"))
+    with handle:
+        handle.execute(
+            "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 20000)"
+            " INSERT INTO certificates (serial, issuer, service, profile, not_after, der)"
+            " SELECT randomblob(20), 1, 'web', 'server', 1795000000 + n % 90 * 86400, x'' FROM n"
+        )
+        handle.execute(
+            "INSERT INTO revocations SELECT serial, 1, id, 1, 1, not_after, x'00'"
+            " FROM certificates WHERE kind IS NULL"
+        )
+    for kind, service, status, expires in itertools.product(
+        (CertificateKind.SSH_USER, CertificateKind.SSH_HOST),
+        (None, "web"),
+        (None, *Status),
+        (None, 1 << 40),
+    ):
+        matching = CertificateFilter(0, service, None, status, None, expires, kind)
+        found = connection.soon(handle, lambda c, m=matching: page(c, m, None, 10), 1500)
+        assert found is not None, matching
+    assert len(list(store.krl_serials(0))) == 2
+    handle.set_progress_handler(lambda: True, 1500)
+    assert len(handle.execute(KRL_SERIALS, (0,)).fetchall()) == 2
+    handle.close()

@@ -11,13 +11,15 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import apsw
 
 from mintmark.model.errors import Error, Kind
 from mintmark.model.time import Clock
 from mintmark.store.migrations import outstanding
+
+T = TypeVar("T")
 
 BUSY_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 1.0
@@ -117,6 +119,32 @@ def transaction(connection: apsw.Connection) -> Iterator[None]:
             with contextlib.suppress(apsw.Error):
                 connection.execute("ROLLBACK")
         raise
+
+
+@contextlib.contextmanager
+def snapshot(connection: apsw.Connection) -> Iterator[None]:
+    """Read several statements from one state; by itself each takes and gives back a lock."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def soon(connection: apsw.Connection, work: Callable[[apsw.Connection], T], steps: int) -> T | None:
+    """Do some reading, or return None when a statement of it takes too many steps."""
+    connection.set_progress_handler(_stop, steps)
+    try:
+        return work(connection)
+    except apsw.InterruptError:
+        return None
+    finally:
+        connection.set_progress_handler(None)
+
+
+def _stop() -> bool:
+    return True
 
 
 def version(connection: apsw.Connection) -> int:

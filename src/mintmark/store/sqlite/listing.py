@@ -19,8 +19,11 @@ from mintmark.model.certificate import Status
 from mintmark.model.time import DAY
 from mintmark.store.interface import FOREVER, CertificateFilter
 from mintmark.store.rows import OF_KIND, STORED_CERTIFICATES, is_ssh
+from mintmark.store.sqlite.connection import snapshot
 
-_BY_ID: Final = f"SELECT {STORED_CERTIFICATES} WHERE c.id = ?"
+_BY_IDS: Final = f"""
+SELECT {STORED_CERTIFICATES} WHERE c.id IN (SELECT value FROM json_each(?)) ORDER BY c.id DESC
+"""  # noqa: S608 - ours
 BY_SERIAL: Final = f"SELECT {STORED_CERTIFICATES} WHERE c.serial = ?"
 
 _REVOKED: Final = "EXISTS (SELECT 1 FROM revocations r WHERE r.certificate = c.id)"
@@ -58,8 +61,8 @@ SELECT days.day, (
     SELECT c.id FROM certificates c
     WHERE c.{column} = :value AND c.not_after / 86400 = days.day AND c.id < :below {rest}
     ORDER BY c.id DESC LIMIT 1
-) AS newest FROM days WHERE days.day >= :first AND newest IS NOT NULL
-"""
+) FROM days WHERE days.day >= :first
+"""  # which newest ones are NULL is seen afterwards: asked here, each would be looked up twice
 _ONE_DAY: Final = """
 SELECT c.id FROM certificates c
 WHERE c.{column} = :value AND c.not_after / 86400 = :day AND c.id < :below {rest}
@@ -74,8 +77,9 @@ def page(
 ) -> list[tuple[Any, ...]]:
     """Return rows of `STORED_CERTIFICATES`, newest first, below sequence `after`."""
     below = FOREVER if after is None else after
-    ids = islice(_ids(connection, matching, below), limit)
-    return [connection.execute(_BY_ID, (id_,)).get for id_ in ids]
+    with snapshot(connection):
+        ids = list(islice(_ids(connection, matching, below), limit))
+        return connection.execute(_BY_IDS, (str(ids),)).fetchall() if ids else []
 
 
 def _ids(connection: apsw.Connection, matching: CertificateFilter, below: int) -> Iterator[int]:
@@ -167,6 +171,7 @@ def _merged(
         for day, newest in connection.execute(
             days, {**values, "value": lane, "first": first, "last": last}
         )
+        if newest is not None
     ]
     heapq.heapify(heap)
     one_day = _ONE_DAY.format(**words)

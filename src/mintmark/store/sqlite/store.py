@@ -85,7 +85,7 @@ class SQLiteStore(SQLiteSSH):
         self, matching: CertificateFilter, *, after: int | None, limit: int
     ) -> list[StoredCertificate]:
         """Return up to `limit` certificates, newest first, below sequence `after`."""
-        found = await self._scan(lambda c: listing.page(c, matching, after, limit))
+        found = await self._list(lambda c: listing.page(c, matching, after, limit))
         return [rows.stored_certificate(row) for row in found]
 
     async def revocation(self, serial: bytes) -> Revocation | None:
