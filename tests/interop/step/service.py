@@ -68,15 +68,18 @@ class Host:
         self.password.write_text(PASSWORD)
         self.variables = {"STEPPATH": str(self.step_path), "HOME": str(self.home)}
 
-    def step(self, *arguments: str | Path, seconds: float = 30, **variables: str) -> Result:
+    @property
+    def environment(self) -> dict[str, str]:
+        """What its programs see: nothing of ours."""
+        found = environment().items()
+        return {
+            name: value for name, value in found if not name.startswith(("STEP", "SSH_"))
+        } | self.variables
+
+    def step(self, *arguments: str | Path, seconds: float = 30) -> Result:
         """Type a command of `step`."""
-        clean = {
-            name: value
-            for name, value in environment().items()
-            if not name.startswith(("STEP", "SSH_"))
-        }
-        given = clean | self.variables | variables
-        return run(program("step"), *arguments, cwd=self.home, env=given, seconds=seconds)
+        here = {"cwd": self.home, "env": self.environment}
+        return run(program("step"), *arguments, seconds=seconds, **here)
 
     def bootstrap(self) -> Host:
         """Trust the authority by the fingerprint of its root."""

@@ -1,0 +1,283 @@
+"""The commands `step ssh …`, unmodified, against our server, with a real agent and sshd."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import getpass
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.interop.programs import Daemon, Result, free_port, listens, program, run, running, until
+from tests.interop.step.service import Host
+
+ME = getpass.getuser()
+NAME = "localhost"
+
+
+def shown(host: Host, name: str) -> str:
+    """Return what ssh-keygen shows of a certificate."""
+    return run(program("ssh-keygen"), "-L", "-f", host.file(name)).succeeded()
+
+
+def serial(host: Host, name: str) -> str:
+    """Return the serial of a certificate."""
+    line = next(line for line in shown(host, name).splitlines() if "Serial:" in line)
+    return line.split()[-1]
+
+
+def user(host: Host, *more: str, subject: str = "alice@example.internal") -> Result:
+    """Get a user certificate as `id` and `id-cert.pub`."""
+    return host.step(
+        "ssh", "certificate", subject, "id", "--no-password", "--insecure", "--force", "--no-agent",
+        *more, *host.by_password(),
+    )  # fmt: skip
+
+
+def certified(host: Host, name: str = "web01.example.internal", *more: str) -> Host:
+    """Get a host certificate as `host` and `host-cert.pub`."""
+    host.step(
+        "ssh", "certificate", name, "host", "--host", "--no-password", "--insecure", "--force",
+        *more, *host.by_password(),
+    ).succeeded()  # fmt: skip
+    return host
+
+
+@dataclass
+class Agent:
+    """A running ssh-agent."""
+
+    path: Path
+
+    def listed(self) -> str:
+        """Return what it holds."""
+        asked = {**os.environ, "SSH_AUTH_SOCK": str(self.path)}
+        return run(program("ssh-add"), "-L", env=asked).text
+
+
+@pytest.fixture
+def agent(host: Host) -> Iterator[Agent]:
+    """An agent that the host's `step` finds."""
+    path = host.home / "agent"
+    command = (program("ssh-agent"), "-D", "-a", str(path))
+
+    def answers() -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(path)) == 0
+
+    with running(Daemon(command, host.home / "agent.log"), answers):
+        host.variables["SSH_AUTH_SOCK"] = str(path)
+        yield Agent(path)
+
+
+@contextlib.contextmanager
+def sshd(host: Host) -> Iterator[tuple[int, Daemon]]:
+    """Run an sshd with what `step ssh certificate --host` and `step ssh config --host` gave."""
+    server, port = program("sshd"), free_port()
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)  # where sshd locks up what it has not let in
+    elif not Path("/run/sshd").is_dir():
+        pytest.skip("sshd wants /run/sshd, which only root makes")
+    certified(host, NAME)
+    told = host.step(
+        "ssh", "config", "--host", "--dry-run", "--set", "Certificate=host-cert.pub",
+        "--set", "Key=host",
+    ).succeeded()  # fmt: skip
+    keys = [line for line in told.splitlines() if line.startswith(("ecdsa-", "ssh-ed25519 "))]
+    directives = [line.strip() for line in told.splitlines() if "/etc/ssh/" in line]
+    host.file("ca.pub").write_text("".join(f"{line}\n" for line in keys))
+    settings = host.file("sshd_config")
+    settings.write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nPidFile none\nStrictModes no\nUsePAM no\n"
+        "LogLevel VERBOSE\nAuthorizedKeysFile none\nPasswordAuthentication no\n"
+        "KbdInteractiveAuthentication no\n"
+        + "".join(
+            f"{line.replace('/etc/ssh', str(host.home))}\n"
+            for line in directives
+            if line.startswith(("TrustedUserCAKeys ", "HostCertificate ", "HostKey "))
+        )
+    )
+    daemon = Daemon((server, "-D", "-e", "-f", str(settings)), host.home / "sshd.log")
+    with running(daemon, lambda: listens(port)):
+        yield port, daemon
+
+
+# --- certificates --------------------------------------------------------------------------------
+
+
+def test_ssh_certificate_of_a_user(host):
+    user(host, "--principal", "alice").succeeded()
+
+    text = shown(host, "id-cert.pub")
+    assert "user certificate" in text
+    assert 'Key ID: "alice@example.internal"' in text
+    assert text.partition("Principals:")[2].split()[0] == "alice"
+    assert "permit-pty" in text
+
+
+def test_ssh_certificate_with_the_principals_of_its_subject(host):
+    user(host).succeeded()
+
+    principals = shown(host, "id-cert.pub").partition("Principals:")[2].partition("Critical")[0]
+    assert principals.split() == ["alice", "alice@example.internal"]
+
+
+def test_ssh_certificate_of_a_host(host):
+    certified(host, "web01.example.internal", "--principal", "web01.example.internal",
+              "--principal", "10.0.0.1")  # fmt: skip
+
+    text = shown(host, "host-cert.pub")
+    assert "host certificate" in text
+    assert "10.0.0.1" in text
+    assert "permit-" not in text
+
+
+def test_ssh_certificate_with_a_certificate_that_makes_the_user(host):
+    user(host, "--principal", "alice", "--add-user").succeeded()
+
+    text = shown(host, "id-provisioner-cert.pub")
+    assert 'Key ID: "alice-provisioner"' in text
+    assert "force-command sudo useradd -m alice; nc -q0 localhost 22" in text
+    assert "permit-" not in text
+
+
+def test_ssh_certificate_for_too_long(host):
+    user(host, "--not-after", "1000h").refused("forbidden by the certificate authority")
+
+
+def test_ssh_login(host, agent):
+    host.step(
+        "ssh", "login", "alice@example.internal", "--principal", "alice", *host.by_password()
+    ).succeeded()
+
+    assert "-cert-v01@openssh.com" in agent.listed()
+    assert "alice@example.internal" in host.step("ssh", "list").succeeded()
+
+
+# --- hosts and configuration ---------------------------------------------------------------------
+
+
+def test_ssh_config_of_a_user(host, agent):
+    host.step("ssh", "login", "alice", "--principal", "alice", *host.by_password()).succeeded()
+
+    host.step("ssh", "config").succeeded()
+
+    assert "Include" in (host.home / ".ssh" / "config").read_text()
+    written = (host.step_path / "ssh" / "config").read_text()
+    assert "User alice" in written
+    assert "ProxyCommand step ssh proxycommand %r %h %p" in written
+    assert (host.step_path / "ssh" / "known_hosts").read_text().startswith("@cert-authority * ")
+
+
+def test_ssh_config_of_a_host(host):
+    told = host.step(
+        "ssh", "config", "--host", "--dry-run", "--set", "Certificate=c.pub", "--set", "Key=k"
+    ).succeeded()
+
+    assert "TrustedUserCAKeys /etc/ssh/ca.pub" in told
+    assert "HostCertificate /etc/ssh/c.pub" in told
+    host.step("ssh", "config", "--host", "--dry-run").refused(
+        "required variable 'Certificate' is missing"
+    )
+
+
+@pytest.mark.parametrize("what", ["--roots", "--federation"])
+@pytest.mark.parametrize("of_hosts", [(), ("--host",)])
+def test_ssh_config_roots(host, what, of_hosts):
+    line = host.step("ssh", "config", what, *of_hosts).succeeded().split()
+
+    file = "host" if of_hosts else "user"
+    public = (host.service.authority.directory / "ssh" / f"{file}.pub").read_text()
+    assert line[1] == public.split()[1]
+    assert base64.b64decode(line[1])
+
+
+def test_ssh_hosts_and_check_host(host):
+    name = f"h{os.urandom(4).hex()}.example.internal"
+    assert host.step("ssh", "check-host", name).status == 1
+
+    certified(host, name)
+
+    assert host.step("ssh", "check-host", name).succeeded().strip() == "true"
+    until(lambda: name in host.step("ssh", "hosts").succeeded(), "it is listed", 20)
+
+
+def test_ssh_proxycommand(host, agent):
+    login = ("ssh", "login", ME, "--principal", ME, *host.by_password())
+    host.step(*login).succeeded()
+    host.step("ssh", "config").succeeded()
+
+    with sshd(host) as (port, daemon):
+        done = run(
+            program("ssh"), "-F", host.home / ".ssh" / "config", "-p", str(port),
+            "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes",
+            "-o", "GlobalKnownHostsFile=/dev/null", NAME, "echo let in",
+            env=host.environment, cwd=host.home,
+        )  # fmt: skip
+        assert "let in" in done.succeeded(), daemon.said()
+        assert f"Accepted publickey for {ME}" in daemon.said()
+
+
+def test_ssh_login_without_a_certificate(host, agent):
+    certified(host)
+    with sshd(host) as (port, _):
+        key = host.file("own")
+        run(program("ssh-keygen"), "-q", "-N", "", "-f", key).succeeded()
+        run(
+            program("ssh"), "-F", "none", "-p", str(port), "-i", key, "-o", "BatchMode=yes",
+            "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+            f"{ME}@{NAME}", "true", env=host.environment,
+        ).refused("Permission denied")  # fmt: skip
+
+
+# --- possession ----------------------------------------------------------------------------------
+
+
+def test_ssh_renew(host):
+    certified(host)
+    before = serial(host, "host-cert.pub")
+
+    host.step("ssh", "renew", "host-cert.pub", "host", "--force").succeeded()
+
+    assert serial(host, "host-cert.pub") != before
+    assert "web01.example.internal" in shown(host, "host-cert.pub")
+
+
+def test_ssh_renew_of_a_user(host):
+    user(host, "--principal", "alice").succeeded()
+
+    host.step("ssh", "renew", "id-cert.pub", "id", "--force").refused(
+        "sshpop certificate must be a host ssh certificate"
+    )
+
+
+def test_ssh_rekey(host):
+    certified(host)
+    before = host.file("host.pub").read_text().split()[1]
+
+    host.step(
+        "ssh", "rekey", "host-cert.pub", "host", "--force", "--no-password", "--insecure"
+    ).succeeded()
+
+    assert host.file("host.pub").read_text().split()[1] != before
+    assert "web01.example.internal" in shown(host, "host-cert.pub")
+
+
+def test_ssh_revoke(host):
+    certified(host)
+    number = serial(host, "host-cert.pub")
+
+    host.step(
+        "ssh", "revoke", number, "--sshpop-cert", "host-cert.pub", "--sshpop-key", "host"
+    ).succeeded()
+
+    host.step("ssh", "renew", "host-cert.pub", "host", "--force").refused(
+        "lacked necessary authorization"
+    )
+    status = host.service.authority.mintmark("ssh", "list", "--json").text
+    assert '"revoked"' in status
