@@ -5,13 +5,20 @@ from __future__ import annotations
 import pytest
 from cryptography import x509
 
+from mintmark.authority.issuance.ssh_keys import SSHKeys
+from mintmark.authority.workflow.revoke import revoke
+from mintmark.model.certificate import Reason
 from mintmark.model.errors import Error, Kind
 from mintmark.model.time import DAY
 from mintmark.protocol.repository.routes import Repository
 from mintmark.publication.crl import publish_if_due
+from mintmark.publication.krl import publish_krl
 from mintmark.wire import pem
 from mintmark.wire.http import Peer, Request
-from tests.unit.rest.world import World
+from mintmark.wire.ssh import certificate as wire_ssh
+from mintmark.wire.ssh import key as wire_key
+from mintmark.wire.ssh import krl
+from tests.unit.rest.world import LOCAL, World
 
 
 @pytest.fixture
@@ -129,3 +136,73 @@ def test_a_new_crl_is_armored_anew(world, get, path):
 
     assert before != get(path).body
     assert number.value.crl_number == 2
+
+
+# --- SSH ---------------------------------------------------------------------------------------
+
+
+def publish(world):
+    async def story():
+        latest = await world.store.latest_krl()
+        return await publish_krl(world.authority, latest, int(world.clock()))
+
+    return world.run(story())
+
+
+def test_an_empty_krl_is_there_before_anything_is_revoked(world, get):
+    publish(world)
+
+    answer = get("/ssh/krl")
+
+    assert (answer.status, answer.content_type) == (200, "application/octet-stream")
+    assert krl.parse(answer.body)
+
+
+def test_a_krl_that_is_known_is_not_sent_again(world, get):
+    publish(world)
+    headers = dict(get("/ssh/krl").headers)
+
+    again = get("/ssh/krl", **{"if-none-match": headers["ETag"]})
+
+    assert (again.status, again.body) == (304, b"")
+    assert headers["Last-Modified"] == "Fri, 15 Jan 2027 08:00:00 GMT"
+    assert headers["Cache-Control"] == "public, max-age=60"
+
+
+def test_a_revoked_ssh_certificate_is_on_the_next_krl_within_a_second(world, get):
+    publish(world)
+    before = dict(get("/ssh/krl").headers)["ETag"]
+    certificate = world.ssh_certificate("webapp")
+    stored = world.run(world.store.certificate(certificate.serial))
+    world.run(revoke(world.authority, LOCAL, stored, Reason.SUPERSEDED))
+    world.clock.now += 1
+    publish(world)
+    world.clock.now += 1
+
+    answer = get("/ssh/krl", **{"if-none-match": before})
+
+    assert answer.status == 200
+    listed = krl.parse(answer.body)
+    assert listed.revokes(wire_ssh.parse(certificate.der).fields)
+    assert not listed.revokes(wire_ssh.parse(world.ssh_certificate("webapp").der).fields)
+
+
+@pytest.mark.parametrize("type_", ["user", "host"])
+def test_every_trusted_ca_key_is_told_one_on_each_line(world, get, type_):
+    (line,) = get(f"/ssh/{type_}_ca.pub").body.decode().splitlines()
+
+    (trusted,) = (one for one in world.authority.ssh.trusted if one.type.word == type_)
+    assert wire_key.parse_line(line).blob == trusted.key.blob
+
+
+def test_without_ssh_there_are_no_files_of_it(world, get):
+    world.authority.ssh = SSHKeys()
+
+    assert get("/ssh/krl").status == 404
+    assert get("/ssh/user_ca.pub").status == 404
+    assert get("/ssh/host_ca.pub").status == 404
+
+
+@pytest.mark.parametrize("path", ["/ssh/user.pem", "/ssh/host.pem", "/ssh/", "/ssh/user.next.pem"])
+def test_nothing_else_of_ssh_is_told(get, path):
+    assert get(path).status == 404
