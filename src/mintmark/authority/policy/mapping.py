@@ -111,7 +111,7 @@ def entitle(settings: OIDCProvisioner, who: Person) -> Entitlement:
         Error: FORBIDDEN when a gate stays shut, or no mapping fits; it says what would open it.
     """
     _admit(settings, who)
-    admin = not {who.email, *who.groups}.isdisjoint(settings.admins)
+    admin = not ({who.email, *who.groups} - {""}).isdisjoint(settings.admins)
     fitting = [one for one in settings.mappings if _fits(one, who)]
     bounds = [one.lifetime for one in fitting if one.lifetime is not None]
     lifetime = min(bounds, default=None)
