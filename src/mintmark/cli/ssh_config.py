@@ -8,6 +8,8 @@ list that is not one, none that is older than the one that is there.
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,7 @@ import click
 
 from mintmark.authority.signer.files import write_public
 from mintmark.cli.asking import anchors
-from mintmark.cli.options import Place, print_json, program
+from mintmark.cli.options import Place, print_json
 from mintmark.cli.output import say
 from mintmark.cli.reach import distant_url, reach
 from mintmark.cli.ssh_trust import known
@@ -52,7 +54,7 @@ ProtectHome=yes
 PrivateTmp=yes
 PrivateDevices=yes
 NoNewPrivileges=yes
-CapabilityBoundingSet=CAP_DAC_OVERRIDE
+CapabilityBoundingSet=
 """
 _TIMER: Final = """\
 [Unit]
@@ -156,7 +158,7 @@ def _configuration(wish: Wish) -> dict[str, str]:
     return {
         CLIENT_CONFIG: (
             f"Host {patterns}\n"
-            f"    UserKnownHostsFile ~/.ssh/known_hosts {directory}/{KNOWN_HOSTS}\n"
+            f"    GlobalKnownHostsFile /etc/ssh/ssh_known_hosts {directory}/{KNOWN_HOSTS}\n"
             f"    RevokedHostKeys {directory}/{REVOKED}\n"
         )
     }
@@ -170,7 +172,7 @@ def _settled(place: Place, wish: Wish, api: APIClient) -> dict[str, str]:
     directory = wish.directory
     command = shlex.join(
         (
-            str(Path(program()).absolute()) if "/" in program() else f"/usr/local/bin/{program()}",
+            *_program(),
             *("ssh", "config", "--host", "--refresh", "--out", str(directory)),
             *("--server", distant_url(place), "--ca", f"{directory}/{CA}"),
         )
@@ -181,6 +183,14 @@ def _settled(place: Place, wish: Wish, api: APIClient) -> dict[str, str]:
         f"{UNIT}.service": _SERVICE.format(command=command, directory=directory),
         f"{UNIT}.timer": _TIMER,
     }
+
+
+def _program() -> tuple[str, ...]:
+    """Return how a unit calls this program again."""
+    typed = shutil.which(sys.argv[0]) or sys.argv[0]
+    if Path(typed).name == "mintmark":
+        return (str(Path(typed).absolute()),)
+    return (sys.executable, "-m", "mintmark")
 
 
 def _show(place: Place, files: Mapping[str, str]) -> None:

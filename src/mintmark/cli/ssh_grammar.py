@@ -83,6 +83,11 @@ SSH: Final = group(
         params=[
             _provisioner("Sign in there.  [default: the only one]"),
             option("--device", is_flag=True, help="Show a code to type on another device."),
+            option(
+                "--provider-ca",
+                type=FILE,
+                help="Trust anchors of the OpenID provider, beside those of the system.",
+            ),
             _principals("A login name to ask for.  [default: all that sign-in gives]"),
             _lifetime(),
             option("--profile", help="Its shape: ssh-user, or one of yours."),

@@ -89,16 +89,24 @@ def _read(line: str) -> Parsed:
 
 def _judged(place: Place, found: list[Parsed]) -> list[tuple[Parsed, Verdict]]:
     """Ask the server, if there is one that answers, what it thinks of certificates."""
+    trusted: set[tuple[str, str]] | None = None
+    revoked: list[bool] | None = None
     try:
         with reach(known(place)) as api:
             trusted = {(one.type, one.fingerprint) for one in api.ssh_authorities()}
             revoked = _revoked(place, api, found)
     except Error as error:
-        note(f"whether it is trusted and not revoked was not asked: {error.detail}")
-        return [(one, Verdict()) for one in found]
+        what = "it is revoked" if trusted is not None else "it is trusted and not revoked"
+        note(f"whether {what} is not known: {error.detail}")
     return [
-        (one, Verdict(_authority(one.fields) in trusted, is_revoked))
-        for one, is_revoked in zip(found, revoked, strict=True)
+        (
+            one,
+            Verdict(
+                None if trusted is None else _authority(one.fields) in trusted,
+                None if revoked is None else revoked[number],
+            ),
+        )
+        for number, one in enumerate(found)
     ]
 
 
@@ -162,4 +170,4 @@ def _described(facts: dict[str, Any], now: float) -> list[tuple[str, str]]:
 
 
 def _answered(value: bool | None) -> str:  # noqa: FBT001 - an answer, not a switch
-    return {True: "yes", False: "no", None: "not asked"}[value]
+    return {True: "yes", False: "no", None: "not known"}[value]
