@@ -22,6 +22,8 @@ from mintmark.cli.parameters import (
     option,
     reason,
 )
+from mintmark.cli.provisioner_grammar import PROVISIONER
+from mintmark.cli.ssh_grammar import SSH
 from mintmark.model.certificate import CertificateKind, Status
 
 _PORT: Final = click.IntRange(1, 65535)
@@ -281,7 +283,14 @@ TOKEN: Final = Command(
         option(
             "--san", "sans", multiple=True, metavar="NAME", help="A name its certificate may carry."
         ),
-        option("--profile", help="The only profile it is good for."),
+        option(
+            "--principal",
+            "principals",
+            multiple=True,
+            metavar="LOGIN",
+            help="A login name its SSH user certificate may carry.",
+        ),
+        option("--profile", help="The only profile it is good for, of X.509 or of SSH."),
         option(
             "--lifetime",
             type=DURATION,
@@ -502,6 +511,8 @@ COMMANDS: Final[tuple[click.Command, ...]] = (
     EXPORT,
     VERIFY,
     TOKEN,
+    PROVISIONER,
+    SSH,
     ACME,
     CA,
     AUDIT,
