@@ -10,6 +10,7 @@ import hashlib
 import ipaddress
 import math
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -208,7 +209,7 @@ def check_audience(
     Raises:
         Error: BAD_TOKEN, with what would be accepted.
     """
-    hosts = {_host(name) for name in names}
+    hosts = _hosts(tuple(names))
     found = audiences(claims)
     fragment = "" if provisioner is None else f"{provisioner.type}/{provisioner.name}"
     if any(_is_ours(one, hosts, purpose, fragment) for one in found):
@@ -266,7 +267,8 @@ def _time(claims: Mapping[str, Any], name: str) -> float | None:
     return value
 
 
-def _is_ours(audience: str, hosts: set[str], purpose: Purpose, fragment: str) -> bool:
+@lru_cache(maxsize=1024)  # the same few audiences come with every token, already verified
+def _is_ours(audience: str, hosts: frozenset[str], purpose: Purpose, fragment: str) -> bool:
     try:
         parts = urlsplit(audience)
         host = _host(parts.hostname or "")
@@ -281,6 +283,11 @@ def _is_ours(audience: str, hosts: set[str], purpose: Purpose, fragment: str) ->
         and parts.path in paths
         and parts.fragment in {"", fragment}
     )
+
+
+@lru_cache(maxsize=8)
+def _hosts(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(map(_host, names))
 
 
 def _host(text: str) -> str:
