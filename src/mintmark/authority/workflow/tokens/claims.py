@@ -267,7 +267,7 @@ def _time(claims: Mapping[str, Any], name: str) -> float | None:
     return value
 
 
-@lru_cache(maxsize=1024)  # the same few audiences come with every token, already verified
+@lru_cache(maxsize=128)  # the same few audiences come with every token, already verified
 def _is_ours(audience: str, hosts: frozenset[str], purpose: Purpose, fragment: str) -> bool:
     try:
         parts = urlsplit(audience)
