@@ -19,7 +19,7 @@ from mintmark.model.access import Credential, Operation, Requester, ServiceRule
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier
 from mintmark.model.issuer import Issuer
-from mintmark.model.profile import BUILT_IN, Profile
+from mintmark.model.profile import BUILT_IN, CLIENT, PEER, SERVER, Profile
 from mintmark.model.provisioner import AnyProvisioner, Lifetimes
 from mintmark.model.request import IssuanceRequest, SubjectKey
 from mintmark.model.ssh import SSH_BUILT_IN, SSHProfile
@@ -229,6 +229,8 @@ def _profile(policy: Policy, requester: Requester, name: str) -> Profile:
         provisioner = policy.provisioners.get(requester.provisioner)
         bound = () if provisioner is None else provisioner.rules.profiles
         allowed = tuple(one for one in requester.profiles or bound if one in bound)
+        if PEER.name in allowed:  # half of what it is for may be had alone
+            allowed = (*allowed, SERVER.name, CLIENT.name)
     profile = policy.profiles.get(name)
     if profile is None or not (requester.is_admin or name in allowed):
         usable = policy.profiles if requester.is_admin else allowed

@@ -68,7 +68,7 @@ async def verify(
         )
     await _check_alive(authority, provisioner, stored, certificate, now)
     service = certificate.service
-    rule = authority.policy.rule(service)
+    rule = provisioner.rule(service, frozenset({operation}))
     requester = Requester(
         service=service,
         rule=rule,
