@@ -170,10 +170,10 @@ def test_a_draft_for_one_ca_is_not_signed_by_another():
 
 
 def test_a_signer_with_another_key_is_found_out():
-    key = ca(USER)
-    other = SSHIssuingKey(key.authority, FileSigner(pki.private_key(KeyType.EC_P256, 900)))
+    with pytest.raises(Error) as refused:
+        SSHIssuingKey(ca(USER).authority, FileSigner(pki.private_key(KeyType.EC_P256, 900)))
 
-    assert refusal(approved(), key=other).kind is Kind.INTERNAL
+    assert refused.value.kind is Kind.CONFIGURATION
 
 
 def test_octets_changed_after_the_lints_are_found_out():

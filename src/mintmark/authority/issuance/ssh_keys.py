@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 
 from mintmark.authority.signer.signer import Signer
 from mintmark.model.errors import Error, Kind
@@ -16,10 +17,21 @@ class SSHIssuingKey:
     Args:
         authority: its public half and place in the rollover.
         signer: its private half.
+
+    Raises:
+        Error: CONFIGURATION when the two are not halves of one key.
     """
 
     authority: SSHAuthority
     signer: Signer
+
+    def __post_init__(self) -> None:
+        if sha256(self.signer.spki).digest() != self.authority.key.spki_sha256:
+            raise Error(
+                Kind.CONFIGURATION,
+                f"the private key of SSH CA {self.authority.id} is another one's",
+                hint="restore the key file and its public half together",
+            )
 
 
 @dataclass(frozen=True, slots=True)
