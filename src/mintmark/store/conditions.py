@@ -13,9 +13,8 @@ from typing import Final
 from mintmark.model.act import Act, RateClaim
 from mintmark.model.certificate import Certificate, Revocation
 from mintmark.model.errors import Error, Kind
-from mintmark.model.ssh import BanKind
 from mintmark.model.time import DAY, HOUR
-from mintmark.store.ssh_rows import ban_keys
+from mintmark.store.ssh_conditions import SSHConditions
 from mintmark.store.versions import Versions
 
 _SECOND: Final = 1_000_000  # rates count in microseconds
@@ -40,9 +39,9 @@ class Held:
 class Conditions:
     """The facts a batch asks for, and the decisions made on them.
 
-    The store fills in `arrivals`, `holdings`, `held`, `revoked`, `blocked`, `banned`, `tokens`,
-    `used`, `remembered`, `provisioners` and `versions` for the keys it finds there; then it
-    calls `admit` for each act in order.
+    The store fills in `arrivals`, `holdings`, `held`, `revoked`, `blocked`, `tokens`,
+    `remembered`, `ssh` and `versions` for the keys it finds there; then it calls `admit` for
+    each act in order.
 
     Args:
         acts: of the batch.
@@ -51,7 +50,6 @@ class Conditions:
 
     __slots__ = (
         "arrivals",
-        "banned",
         "blocked",
         "blocks",
         "changes",
@@ -59,11 +57,10 @@ class Conditions:
         "holdings",
         "moved",
         "now",
-        "provisioners",
         "remembered",
         "revoked",
+        "ssh",
         "tokens",
-        "used",
         "versions",
     )
 
@@ -74,12 +71,10 @@ class Conditions:
         self.held: dict[bytes, Held | None] = {}
         self.revoked: dict[bytes, bool] = {}
         self.blocked: dict[bytes, bool] = {}
-        self.banned: dict[tuple[bytes, str], bool] = {}  # by value and kind
         self.blocks = False  # whether an act of the batch blocks or bans anything
         self.tokens: dict[bytes, int | None] = {}
-        self.used: dict[bytes, bool] = {}
         self.remembered: dict[bytes, bool] = {}
-        self.provisioners: dict[str, int] = {}  # versions
+        self.ssh: Final = SSHConditions()
         self.versions: Final = Versions()
         self.moved: set[str] = set()
         self.changes: dict[tuple[str, int], int] = {}
@@ -93,44 +88,30 @@ class Conditions:
             self.holdings[act.quota.service] = 0
         for certificate in act.certificates:
             self._ask_certificate(certificate)
-        for ban in act.bans:
-            self.banned[ban.value, ban.kind.value] = False
         self.blocks = self.blocks or act.blocked_key is not None or bool(act.bans)
         for revocation in act.revocations:
             self.held[revocation.serial] = None
             self.revoked[revocation.serial] = False
-        self._ask_once(act)
-        self.versions.ask(act)
-
-    def _ask_once(self, act: Act) -> None:
-        """Note what can happen once."""
         if act.burns_token is not None:
             self.tokens[act.burns_token] = None
-        if act.burns is not None:
-            self.used[act.burns.sha256] = False
         if act.idempotency is not None:
             self.remembered[act.idempotency.key_sha256] = False
-        if act.provisioner is not None:
-            self.provisioners[act.provisioner.name] = 0
+        self.ssh.ask(act)
+        self.versions.ask(act)
 
     def _ask_certificate(self, certificate: Certificate) -> None:
         self.blocked[certificate.spki_sha256] = False
         if certificate.replaces is not None:
             self.held[certificate.replaces] = None
-        for key in ban_keys(certificate):
-            self.banned[key] = False
 
     def admit(self, act: Act) -> Error | None:
         """Decide an act and count it; a refused act changes nothing that others see."""
         refusal = (
             self._repeated(act)
             or self._token_refused(act)
-            or self._used_up(act)
             or self._already_revoked(act)
             or self._key_blocked(act)
-            or self._forbidden_by_ban(act)
-            or self._banned_before(act)
-            or self._overtaken(act)
+            or self.ssh.refuse(act)
             or self.versions.refuse(act)
             or self._over_quota(act)
             or self._over_rate(act)
@@ -161,19 +142,6 @@ class Conditions:
             Kind.BAD_TOKEN, f"the one-time token {what}", hint="ask for a new one: mintmark token"
         )
 
-    def _used_up(self, act: Act) -> Error | None:
-        burn = act.burns
-        if burn is None or act.audit is None:
-            return None
-        # One that has expired since it was looked at may have been forgotten already.
-        if not self.used[burn.sha256] and act.audit.time <= burn.expires_at:
-            return None
-        return Error(
-            Kind.BAD_TOKEN,
-            "the token is unknown, used up or expired",
-            hint="ask for a new one: each is good for one request",
-        )
-
     def _already_revoked(self, act: Act) -> Error | None:
         seen: set[bytes] = set()
         for revocation in act.revocations:
@@ -186,66 +154,31 @@ class Conditions:
         return None
 
     def _key_blocked(self, act: Act) -> Error | None:
-        if not any(self.blocked[certificate.spki_sha256] for certificate in act.certificates):
-            return None
-        return Error(
-            Kind.BAD_PUBLIC_KEY,
-            "the public key was revoked for key compromise",
-            hint="make a new key",
-        )
-
-    def _forbidden_by_ban(self, act: Act) -> Error | None:
         for certificate in act.certificates:
-            for key in ban_keys(certificate):
-                if not self.banned[key]:
-                    continue
-                if key[1] == BanKind.KEY.value:
-                    return Error(
-                        Kind.BAD_PUBLIC_KEY,
-                        "the SSH public key is banned",
-                        hint="make a new key",
-                    )
+            if self.blocked[certificate.spki_sha256]:
                 return Error(
-                    Kind.FORBIDDEN,
-                    f"the key id '{certificate.common_name}' is banned",
-                    hint="no SSH certificate bears it any more; ask an admin about it",
+                    Kind.BAD_PUBLIC_KEY,
+                    "the public key was revoked for key compromise",
+                    hint="make a new key",
                 )
         return None
-
-    def _banned_before(self, act: Act) -> Error | None:
-        seen: set[tuple[bytes, str]] = set()
-        for ban in act.bans:
-            key = (ban.value, ban.kind.value)
-            if self.banned[key] or key in seen:
-                value = ban.value.hex() if ban.kind is BanKind.KEY else ban.value.decode()
-                return Error(Kind.CONFLICT, f"{ban.kind.value} '{value}' is banned already")
-            seen.add(key)
-        return None
-
-    def _overtaken(self, act: Act) -> Error | None:
-        provisioner = act.provisioner
-        if provisioner is None or provisioner.version == self.provisioners[provisioner.name] + 1:
-            return None
-        return Error(
-            Kind.CONFLICT,
-            f"provisioner '{provisioner.name}' was changed by another request",
-            hint="read it again and decide anew",
-        )
 
     def _over_quota(self, act: Act) -> Error | None:
         quota = act.quota
         if quota is None:
             return None
-        mine = [one for one in act.certificates if one.service == quota.service]
-        if not mine:
-            return None
-        held = self.holdings[quota.service]
-        freed = {one.replaces for one in mine if self._frees_a_place(one, quota.service)}
-        if held - len(freed) + len(mine) <= quota.max_certificates:
+        service, wanted, freed = quota.service, 0, set()
+        for certificate in act.certificates:
+            if certificate.service == service:
+                wanted += 1
+                if self._frees_a_place(certificate, service):
+                    freed.add(certificate.replaces)
+        held = self.holdings[service] - len(freed)
+        if not wanted or held + wanted <= quota.max_certificates:
             return None
         return Error(
             Kind.FORBIDDEN,
-            f"service '{quota.service}' holds {held - len(freed)} active certificates"
+            f"service '{service}' holds {held} active certificates"
             f" (limit: {quota.max_certificates})",
             hint="renew or revoke one of them, or raise max_certificates of the service",
         )
@@ -301,16 +234,11 @@ class Conditions:
             self._revoke(revocation)
         if act.blocked_key in self.blocked:
             self.blocked[act.blocked_key] = True
-        for ban in act.bans:
-            self.banned[ban.value, ban.kind.value] = True
         if act.burns_token is not None:
             self.tokens[act.burns_token] = None
-        if act.burns is not None:
-            self.used[act.burns.sha256] = True
         if act.idempotency is not None:
             self.remembered[act.idempotency.key_sha256] = True
-        if act.provisioner is not None:
-            self.provisioners[act.provisioner.name] = act.provisioner.version
+        self.ssh.count(act)
         self.versions.count(act)
 
     def _add(self, certificate: Certificate) -> None:

@@ -133,9 +133,13 @@ class Issuers:
         known = await self.find(connection, {one.issuer for one in certificates})
         numbers = []
         for certificate in certificates:
-            number, signs = known[certificate.issuer]
-            if signs != (kind(certificate) or X509):
-                raise Error(Kind.INTERNAL, f"issuer '{certificate.issuer}' signs '{signs}' alone")
+            number, found = known[certificate.issuer]
+            signs = kind(certificate) or X509
+            if found != signs:
+                raise Error(
+                    Kind.INTERNAL,
+                    f"issuer '{certificate.issuer}' signs '{found}' and not '{signs}'",
+                )
             numbers.append(number)
         return numbers
 
@@ -150,8 +154,8 @@ def begin(conditions: Conditions) -> str:
     keys += [f"service {service}" for service in conditions.holdings]
     keys += [f"certificate {serial.hex()}" for serial in conditions.held]
     keys += [f"token {sha256.hex()}" for sha256 in conditions.tokens]
-    keys += [f"used {sha256.hex()}" for sha256 in conditions.used]
-    keys += [f"provisioner {name}" for name in conditions.provisioners]
+    keys += [f"used {sha256.hex()}" for sha256 in conditions.ssh.used]
+    keys += [f"provisioner {name}" for name in conditions.ssh.provisioners]
     keys += [f"request {key_sha256.hex()}" for key_sha256 in conditions.remembered]
     keys += [f"account {name} {key.hex()}" for name, key in conditions.versions.owners]
     locks = sorted({zlib.crc32(key.encode()) & _LOCK_MASK for key in keys})
@@ -213,10 +217,10 @@ async def _read_conditions(connection: Any, conditions: Conditions) -> None:
             conditions.remembered,
         )
     ]
-    blocked, used = list(conditions.blocked), list(conditions.used)
+    blocked, used = list(conditions.blocked), list(conditions.ssh.used)
     if any(keys) or blocked or used:
         await _read_facts(connection, conditions, [*keys, now // DAY, now, blocked, used])
-    await ssh.read_conditions(connection, conditions)
+    await ssh.read_conditions(connection, conditions.ssh)
     await read_versions(connection, conditions.versions)
 
 
@@ -233,7 +237,7 @@ async def _read_facts(connection: Any, conditions: Conditions, asked: Sequence[A
         elif fact == "blocked":
             conditions.blocked[octets] = True
         elif fact == "used":
-            conditions.used[octets] = True
+            conditions.ssh.used[octets] = True
         elif fact == "token":
             conditions.tokens[octets] = number
         else:

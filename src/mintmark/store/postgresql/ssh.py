@@ -9,7 +9,7 @@ from mintmark.model.act import Act
 from mintmark.model.certificate import Certificate
 from mintmark.model.ssh import SSHAuthority, SSHBan, StoredKRL
 from mintmark.store import ssh_rows
-from mintmark.store.conditions import Conditions
+from mintmark.store.ssh_conditions import SSHConditions
 
 _SERIALS: Final = 20_000
 
@@ -58,7 +58,7 @@ ORDER BY i.issuer COLLATE "C", r.serial LIMIT $4
 """  # noqa: S608 - ours
 
 
-async def read_conditions(connection: Any, conditions: Conditions) -> None:
+async def read_conditions(connection: Any, conditions: SSHConditions) -> None:
     """Fill in the facts about bans and provisioners."""
     if conditions.banned:
         values = [value for value, _ in conditions.banned]

@@ -12,7 +12,6 @@ from typing import Any, Final
 import apsw
 
 from mintmark.model.act import Act
-from mintmark.model.certificate import Certificate
 from mintmark.model.errors import Error, Kind
 from mintmark.model.time import DAY
 from mintmark.store.conditions import Conditions, Held
@@ -69,7 +68,7 @@ def read_conditions(connection: apsw.Connection, conditions: Conditions) -> None
     for key_sha256 in conditions.remembered:
         found = one("SELECT 1 FROM idempotency WHERE key_sha256 = ?", (key_sha256,)).get
         conditions.remembered[key_sha256] = found is not None
-    ssh.read_conditions(connection, conditions)
+    ssh.read_conditions(connection, conditions.ssh)
     read_versions(connection, conditions.versions)
 
 
@@ -97,15 +96,15 @@ class Issuers:
             self._known[issuer] = found
         return found
 
-    def number(self, connection: apsw.Connection, certificate: Certificate) -> int:
-        """Return the row number of a certificate's issuer.
+    def number(self, connection: apsw.Connection, issuer: str, signs: str) -> int:
+        """Return the row number of an issuer of a kind.
 
         Raises:
             Error: INTERNAL when the issuer was never added, or signs other certificates.
         """
-        number, signs = self.find(connection, certificate.issuer)
-        if signs != (kind(certificate) or X509):
-            raise Error(Kind.INTERNAL, f"issuer '{certificate.issuer}' signs '{signs}' alone")
+        number, found = self.find(connection, issuer)
+        if found != signs:
+            raise Error(Kind.INTERNAL, f"issuer '{issuer}' signs '{found}' and not '{signs}'")
         return number
 
 
@@ -149,22 +148,25 @@ def _write_certificates(
             if number is None:
                 number = connection.execute("SELECT coalesce(max(id), 0) FROM certificates").get
             number += 1
+            ssh_kind = kind(certificate)
             rows.append(
                 (
                     number,
                     certificate.serial,
-                    issuers.number(connection, certificate),
+                    issuers.number(connection, certificate.issuer, ssh_kind or X509),
                     certificate.service,
                     certificate.profile,
                     certificate.not_after,
                     certificate.replaces,
                     metadata_text(certificate),
                     certificate.der,
-                    kind(certificate),
+                    ssh_kind,
                 )
             )
             found_by += [(name, number) for name in names(certificate)]
-            hosts += [(host, certificate.not_after, number) for host in host_names(certificate)]
+            if ssh_kind is not None:
+                end = certificate.not_after
+                hosts += [(host, end, number) for host in host_names(certificate)]
     if rows:
         connection.executemany("INSERT INTO certificates VALUES (?,?,?,?,?,?,?,?,?,?)", rows)
         connection.executemany("INSERT INTO certificate_names VALUES (?,?)", found_by)

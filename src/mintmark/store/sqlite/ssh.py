@@ -10,7 +10,7 @@ import apsw
 from mintmark.model.act import Act
 from mintmark.model.ssh import SSHAuthority, SSHBan, StoredKRL
 from mintmark.store import ssh_rows
-from mintmark.store.conditions import Conditions
+from mintmark.store.ssh_conditions import SSHConditions
 
 USED: Final = "SELECT 1 FROM used_tokens WHERE sha256 = ?"
 _BANNED: Final = "SELECT 1 FROM ssh_bans WHERE value = ? AND kind = ?"
@@ -45,7 +45,7 @@ ORDER BY i.issuer, r.serial
 """  # noqa: S608 - ours
 
 
-def read_conditions(connection: apsw.Connection, conditions: Conditions) -> None:
+def read_conditions(connection: apsw.Connection, conditions: SSHConditions) -> None:
     """Fill in the facts about used tokens, bans and provisioners."""
     one = connection.execute
     for sha256 in conditions.used:
