@@ -1,0 +1,341 @@
+"""OpenSSH's own programs with certificates of a real authority: who is let in, and who is not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.interop.authority import MINTMARK, Authority
+from tests.interop.programs import Daemon, Result, program, run, until
+from tests.interop.ssh.host import (
+    ME,
+    Host,
+    keygen,
+    let_in,
+    reload,
+    require_openssh,
+    shown,
+)
+
+pytestmark = pytest.mark.interop
+
+SETTINGS = """
+ssh:
+  profiles:
+    forced: {critical_options: ["force-command=echo forced"]}
+    elsewhere: {critical_options: ["source-address=192.0.2.0/24"]}
+    nearby: {critical_options: ["source-address=127.0.0.0/8"]}
+"""
+
+
+@dataclass(frozen=True)
+class People:
+    """Who has keys for logging in.
+
+    Args:
+        authority: who certifies them.
+        path: where their keys are.
+    """
+
+    authority: Authority
+    path: Path
+
+    def user(self, name: str, *more: str | Path, late_by: str = "") -> Path:
+        """Certify a new key with principal `deploy`, and return its file."""
+        local = ("--offline", "--passphrase-file", self.authority.passphrase) if late_by else ()
+        principal = () if "--principal" in more else ("--principal", "deploy")
+        self.authority.mintmark(
+            "ssh", "user", name, "--out", self.path / name, *principal, *more, *local,
+            late_by=late_by,
+        ).succeeded()  # fmt: skip
+        return self.path / name
+
+
+@pytest.fixture(scope="module")
+def people(place: Path) -> Iterator[People]:
+    """An authority with SSH CA keys, served; it was made four days ago."""
+    require_openssh()
+    program("faketime")
+    path = place / "openssh"
+    authority = Authority.create(path, late_by="4d", settings=SETTINGS)
+    made = People(authority, path / "keys")
+    made.path.mkdir()
+    made.user("expired", "--lifetime", "1h", late_by="2d")
+    with authority.serving():
+        yield made
+
+
+@pytest.fixture(scope="module")
+def served(people: People) -> Iterator[tuple[Host, Daemon]]:
+    """A host whose certificate lives for four days, and three of them are over."""
+    host = Host.create(people.path / "host", people.authority)
+    host.certify("--lifetime", "4d", late_by="3d")
+    host.allow("deploy", "alice")
+    with host.serving() as daemon:
+        yield host, daemon
+
+
+@pytest.fixture
+def host(served: tuple[Host, Daemon]) -> Host:
+    """The host alone."""
+    return served[0]
+
+
+@pytest.fixture(scope="module")
+def good(people: People) -> Path:
+    """A key that may log in."""
+    return people.user("alice")
+
+
+def refused(result: Result) -> str:
+    """Assert that sshd let nobody in."""
+    assert "let in" not in result.text.splitlines()
+    return result.refused("Permission denied (publickey)")
+
+
+# --- users -------------------------------------------------------------------------------------
+
+
+def test_a_certificate_lets_in_and_sshd_logs_its_key_id(
+    served: tuple[Host, Daemon], good: Path, people: People
+):
+    host, daemon = served
+    let_in(host.ssh(good))
+    serial = re.search(r"Serial: (\d+)", shown(Path(f"{good}-cert.pub")))
+    assert serial
+    assert f'ID "alice" (serial {serial[1]})' in daemon.said()
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        pytest.param("expired", None, id="a certificate that ended"),
+        pytest.param("stranger", ("--principal", "nobody-here"), id="another principal"),
+        pytest.param("elsewhere", ("--profile", "elsewhere"), id="from another network"),
+    ],
+)
+def test_a_certificate_does_not_let_in(
+    host: Host, people: People, name: str, more: tuple[str, ...] | None
+):
+    key = people.path / name if more is None else people.user(name, *more)
+    refused(host.ssh(key))
+
+
+def test_a_key_without_a_certificate_does_not_let_in(host: Host, people: People):
+    key = people.path / "bare"
+    keygen("-t", "ed25519", "-f", key).succeeded()
+    refused(host.ssh(key))
+
+
+def test_a_certificate_of_another_authority_does_not_let_in(host: Host, place: Path):
+    other = Authority.create(place / "openssh-other")
+    other.mintmark("ssh", "init", "--passphrase-file", other.passphrase)
+    key = other.home / "alice"
+    other.mintmark(
+        "ssh", "user", "alice", "--out", key, "--principal", "deploy",
+        "--offline", "--passphrase-file", other.passphrase,
+    ).succeeded()  # fmt: skip
+    refused(host.ssh(key))
+
+
+def test_a_host_certificate_lets_nobody_in(host: Host, people: People):
+    key = people.path / "pretender"
+    people.authority.mintmark("ssh", "host", "deploy", "--out", key).succeeded()
+    refused(host.ssh(key))
+
+
+def test_an_account_without_a_file_of_principals_lets_no_certificate_in(host: Host, people: People):
+    """docs/explanation/ssh-access-tiers.md: it does not fall back to the account's name."""
+    key = people.user("self", "--principal", ME)
+    file = host.path / "principals" / ME
+    file.rename(host.path / "aside")
+    try:
+        refused(host.ssh(key))
+    finally:
+        (host.path / "aside").rename(file)
+
+
+def test_a_forced_command_of_the_profile_is_what_runs(host: Host, people: People):
+    key = people.user("backup", "--profile", "forced")
+    assert "force-command echo forced" in shown(Path(f"{key}-cert.pub"))
+    text = let_in(host.ssh(key, command="echo chosen"), "forced")
+    assert "chosen" not in text.splitlines()
+
+
+def test_a_source_address_of_the_profile_lets_its_network_in(host: Host, people: People):
+    let_in(host.ssh(people.user("nearby", "--profile", "nearby")))
+
+
+def test_a_security_key_is_certified(people: People):
+    """Made by hand, since no token is plugged in here: PROTOCOL.u2f."""
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    from mintmark.wire.ssh.encoding import base64_text, string
+
+    point = ec.generate_private_key(ec.SECP256R1()).public_key()
+    type_ = "sk-ecdsa-sha2-nistp256@openssh.com"
+    octets = point.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    blob = b"".join(map(string, (type_.encode(), b"nistp256", octets, b"ssh:")))
+    public = people.path / "token.pub"
+    public.write_text(f"{type_} {base64_text(blob)} alice, token 1\n")
+    people.authority.mintmark(
+        "ssh", "user", "alice", "--public-key", public, "--principal", "deploy"
+    ).succeeded()
+    text = shown(people.path / "token-cert.pub")
+    assert "sk-ecdsa-sha2-nistp256-cert-v01@openssh.com user certificate" in text
+    assert "deploy" in text
+
+
+@pytest.mark.parametrize("key_type", ["ec-p256", "ec-p384", "rsa-3072"])
+def test_every_kind_of_key_lets_in(host: Host, people: People, key_type: str):
+    let_in(host.ssh(people.user(f"of-{key_type}", "--key-type", key_type)))
+
+
+# --- revocation --------------------------------------------------------------------------------
+
+
+def revoke(people: People, *what: str | Path) -> None:
+    people.authority.mintmark("ssh", "revoke", *what).succeeded()
+
+
+@pytest.mark.parametrize("by", ["file", "serial", "key-id", "public-key"])
+def test_a_revoked_certificate_does_not_let_in_once_the_host_has_the_list(
+    host: Host, people: People, good: Path, by: str
+):
+    key = people.user(f"revoked-{by}")
+    certificate = Path(f"{key}-cert.pub")
+    let_in(host.ssh(key))
+    serial = re.search(r"Serial: (\d+)", shown(certificate))
+    assert serial
+    what: dict[str, tuple[str | Path, ...]] = {
+        "file": (certificate,),
+        "serial": (serial[1],),
+        "key-id": ("--key-id", f"revoked-{by}"),
+        "public-key": ("--public-key", f"{key}.pub"),
+    }
+    revoke(people, *what[by])
+
+    def listed() -> bool:
+        host.refresh()
+        answer = run(program("ssh-keygen"), "-Q", "-f", host.trust / "revoked.krl", certificate)
+        return "REVOKED" in answer.text
+
+    until(listed, "the KRL names it", 60)
+    refused(host.ssh(key))
+    let_in(host.ssh(good))
+    told = people.authority.mintmark("ssh", "inspect", certificate).succeeded()
+    assert re.search(r"^status +revoked$", told, re.MULTILINE)
+
+
+def test_a_list_of_revoked_keys_that_is_missing_keeps_everybody_out(host: Host, good: Path):
+    """docs/explanation/ssh-access-tiers.md says so."""
+    file = host.trust / "revoked.krl"
+    file.unlink()
+    try:
+        refused(host.ssh(good))
+    finally:
+        host.refresh()
+    let_in(host.ssh(good))
+
+
+# --- hosts -------------------------------------------------------------------------------------
+
+
+def test_a_client_trusts_a_host_by_its_ca_only(host: Host, good: Path, tmp_path: Path):
+    known_hosts = host.known_hosts()
+    assert known_hosts.read_text().startswith("@cert-authority * ")
+    let_in(host.ssh(good, known_hosts=known_hosts))
+    empty = tmp_path / "nobody"
+    empty.touch()
+    host.ssh(good, known_hosts=empty).refused("Host key verification failed")
+
+
+def test_a_client_does_not_trust_the_users_ca_for_hosts(host: Host, good: Path, tmp_path: Path):
+    user_ca = (host.trust / "user_ca.pub").read_text().splitlines()[0]
+    wrong = tmp_path / "known_hosts"
+    wrong.write_text(f"@cert-authority * {user_ca}\n")
+    host.ssh(good, known_hosts=wrong).refused("Host key verification failed")
+
+
+def test_a_client_refuses_a_host_certificate_for_another_name(host: Host, good: Path):
+    host.ssh(good, name="127.0.0.1").refused("Host key verification failed")
+
+
+def host_serial(host: Host, good: Path) -> str:
+    """Return the serial of the certificate that the host shows now."""
+    text = let_in(host.ssh(good))
+    found = re.search(r"Server host certificate: \S+ \S+, serial (\d+) ID", text)
+    assert found, text
+    return found[1]
+
+
+def test_a_host_certificate_is_renewed_by_the_timer_and_seen_served(
+    served: tuple[Host, Daemon], good: Path, people: People
+):
+    host, daemon = served
+    before = host_serial(host, good)
+    marker = people.path / "reloaded"
+
+    def by_timer(command: str = f"touch {marker}") -> Result:
+        url = f"https://localhost:{people.authority.https_port}"
+        # Nobody's credential but the host's own key.
+        return run(
+            MINTMARK, "ssh", "renew", "--timer", host.certificate,
+            "--reload", command, "--server", url, "--ca", people.authority.root,
+            cwd=people.path,
+        )  # fmt: skip
+
+    by_timer("false").refused("ended with status 1")
+    assert by_timer().succeeded() == ""  # the certificate is new, the reload was owed
+    assert marker.exists()
+    reload(daemon)
+    after = host_serial(host, good)
+    assert after != before
+    marker.unlink()
+    assert by_timer().succeeded() == ""  # not due, and nothing owed
+    assert not marker.exists()
+    reload(daemon)
+    assert host_serial(host, good) == after
+
+
+# --- rollover ----------------------------------------------------------------------------------
+
+
+def test_the_users_ca_is_rolled_over_without_locking_anybody_out(host: Host, people: People):
+    def step(*more: str) -> None:
+        people.authority.mintmark(
+            "ssh", "rollover", "user", *more, "--passphrase-file", people.authority.passphrase
+        ).succeeded()
+
+    def trusted() -> int:
+        host.refresh()
+        return len((host.trust / "user_ca.pub").read_text().splitlines())
+
+    def signs() -> str:
+        told = people.authority.mintmark("ssh", "ca").succeeded()
+        found = re.search(r"^user +active +\S+ +(\S+)$", told, re.MULTILINE)
+        return found[1] if found else ""
+
+    old, first = people.user("before-rollover"), signs()
+    assert trusted() == 1
+    step()
+    until(lambda: trusted() == 2, "the next key is trusted")
+    let_in(host.ssh(old))
+    step("--activate")
+    until(lambda: signs() != first, "the next key signs")
+    new = people.user("after-rollover")
+    until(lambda: trusted() == 2, "both are trusted")
+    let_in(host.ssh(old))
+    let_in(host.ssh(new))
+    people.authority.mintmark("ssh", "rollover", "user", "--retire").refused(
+        "need the previous key"
+    )
+    step("--retire", "--force")
+    until(lambda: trusted() == 1, "the previous key is retired")
+    refused(host.ssh(old))
+    let_in(host.ssh(new))
