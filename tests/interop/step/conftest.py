@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,10 @@ import pytest
 from tests.interop.acme import nameserver as dns
 from tests.interop.acme.nameserver import Nameserver
 from tests.interop.authority import Authority
-from tests.interop.programs import Account, free_port, program
-from tests.interop.step.service import Host, Service, jwk_entry
+from tests.interop.programs import Account, Daemon, free_port, program, running
+from tests.interop.step import openid
+from tests.interop.step.openid import Provider
+from tests.interop.step.service import Agent, Host, Service, jwk_entry
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +29,16 @@ def nameserver(place: Path, nobody: Account) -> Iterator[Nameserver]:
 
 
 @pytest.fixture(scope="session")
-def service(place: Path, nameserver: Nameserver) -> Iterator[Service]:
+def provider(place: Path) -> Iterator[Provider]:
+    """An OpenID provider."""
+    path = place / "step-provider"
+    path.mkdir()
+    with openid.serving(free_port(), path) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def service(place: Path, nameserver: Nameserver, provider: Provider) -> Iterator[Service]:
     """The authority, served.
 
     Certificates of the provisioner `brief` may be short, and are renewed after they expired.
@@ -41,6 +53,15 @@ def service(place: Path, nameserver: Nameserver) -> Iterator[Service]:
         {"name": "sshpop", "type": "sshpop"},
         {"name": "hosts", "type": "x5c", "rules": {"names": ["*.example.internal"]}},
         {"name": "acme", "profiles": ["peer"]},
+        {
+            "name": "people",
+            "type": "oidc",
+            "configuration_endpoint": provider.issuer,
+            "client_id": openid.CLIENT_ID,
+            "client_secret": openid.CLIENT_SECRET,
+            "groups": ["operators"],
+            "ca_certificates": provider.root.read_text(),
+        },
     ]
     settings = {
         "acme": {"validation": {"http_port": port, "resolvers": [nameserver.address]}},
@@ -64,3 +85,18 @@ def fresh(service: Service, place: Path) -> Host:
 def host(fresh: Host) -> Host:
     """A host that trusts the authority."""
     return fresh.bootstrap()
+
+
+@pytest.fixture
+def agent(host: Host) -> Iterator[Agent]:
+    """An agent that the host's `step` finds."""
+    path = host.home / "agent"
+    command = (program("ssh-agent"), "-D", "-a", str(path))
+
+    def answers() -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(path)) == 0
+
+    with running(Daemon(command, host.home / "agent.log"), answers):
+        host.variables["SSH_AUTH_SOCK"] = str(path)
+        yield Agent(path)

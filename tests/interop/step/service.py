@@ -108,3 +108,15 @@ class Host:
             *self.by_password(),
         ).succeeded()  # fmt: skip
         return self.certificate()
+
+
+@dataclass
+class Agent:
+    """A running ssh-agent."""
+
+    path: Path
+
+    def listed(self) -> str:
+        """Return what it holds."""
+        asked = {**os.environ, "SSH_AUTH_SOCK": str(self.path)}
+        return run(program("ssh-add"), "-L", env=asked).text

@@ -1,0 +1,93 @@
+"""People who sign in with `step`: an OpenID provider, a browser of one line, no questions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from cryptography import x509
+
+from tests.interop.programs import program, run
+from tests.interop.step.openid import ALICE, Provider
+from tests.interop.step.service import Host
+
+EMAIL = ALICE["email"]
+
+
+@pytest.fixture
+def person(host: Host, provider: Provider) -> Iterator[Host]:
+    """Alice's machine, with a browser that follows where it is sent."""
+    programs = host.home / "bin"
+    programs.mkdir()
+    browser = programs / "xdg-open"
+    browser.write_text(
+        f'#!/bin/sh\n{program("curl")} -sL --cacert {provider.root} -o /dev/null "$1" &\n'
+    )
+    browser.chmod(0o755)
+    host.variables["SSL_CERT_FILE"] = str(provider.root)  # of the provider and of nobody else
+    host.variables["PATH"] = f"{programs}:{host.environment['PATH']}"
+    yield host
+    provider.person = dict(ALICE)
+
+
+def certificate(person: Host):
+    return person.step(
+        "ca", "certificate", EMAIL, "me.crt", "me.key", "--force", "--provisioner", "people"
+    )
+
+
+def login(person: Host):
+    return person.step("ssh", "login", EMAIL, "--provisioner", "people")
+
+
+def test_certificate_by_oidc(person, provider):
+    certificate(person).succeeded()
+
+    names = (
+        person.certificate("me")
+        .extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        .value
+    )
+    assert {str(one.value) for one in names} == {
+        EMAIL,
+        f"{provider.issuer}#{ALICE['sub']}",
+    }
+
+
+def test_ssh_login_by_oidc(person, agent):
+    login(person).succeeded()
+
+    public = person.file("shown.pub")
+    public.write_text(
+        next(line for line in agent.listed().splitlines() if "-cert-v01@openssh.com" in line)
+    )
+    text = run(program("ssh-keygen"), "-L", "-f", public).succeeded()
+    assert f'Key ID: "{EMAIL}"' in text
+    principals = text.partition("Principals:")[2].partition("Critical")[0].split()
+    assert principals == ["alice", EMAIL]
+
+
+def test_who_left_the_group_is_refused_at_the_next_login(person, provider, agent):
+    login(person).succeeded()
+    provider.person["groups"] = ["guests"]
+
+    person.step(
+        "ssh", "login", EMAIL, "--provisioner", "people", "--force"
+    ).refused("is in no group that provisioner 'people' is open to")  # fmt: skip
+    certificate(person).refused("operators")
+
+
+def test_an_address_that_nobody_verified_is_no_name(person, provider, agent):
+    provider.person["email_verified"] = False
+
+    login(person).refused("not verified", "no principals", "forbidden")
+
+
+def test_an_id_token_is_used_once(person, provider):
+    token = provider.id_token(nonce="only-once")
+    given = ("ca", "certificate", EMAIL, "me.crt", "me.key", "--force", "--token", token)
+    url = ("--ca-url", person.service.url)
+
+    person.step(*given, *url).succeeded()
+
+    person.step(*given, *url).refused("lacked necessary authorization")
