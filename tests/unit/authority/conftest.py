@@ -1,17 +1,15 @@
-"""One authority per test that asks for it, as the API's tests have it."""
-
 from __future__ import annotations
 
 import pytest
 
-from tests import ssh_authority
-from tests.unit.rest.world import World
+from mintmark.store.sqlite import SQLiteStore
+from tests.unit.authority.token_world import World
 
 
 @pytest.fixture
-def world(tmp_path):
-    """Return an authority with SSH CAs and provisioners."""
-    made = World(tmp_path)
-    ssh_authority.equip(made)
-    yield made
-    made.close()
+def world(tmp_path, clock, run):
+    """An authority with provisioners of every type, on SQLite."""
+    store = SQLiteStore(tmp_path / "mintmark.db", clock)
+    run(store.open())
+    yield World(store, clock, run)
+    run(store.close())

@@ -192,6 +192,17 @@ def check_issuer(claims: Mapping[str, Any], provisioner: Provisioner) -> None:
         raise refused(f"the token's 'iss' is not the provisioner {provisioner.name!r}")
 
 
+def check_purpose(purpose: Purpose, good_for: frozenset[Purpose]) -> None:
+    """Check that a kind of token is good for an act at all.
+
+    Raises:
+        Error: BAD_TOKEN.
+    """
+    if purpose not in good_for:
+        words = ", ".join(sorted(one.value for one in good_for))
+        raise refused(f"a token of this kind is good for {words}, not for {purpose.value}")
+
+
 def check_audience(
     claims: Mapping[str, Any],
     names: Iterable[str],

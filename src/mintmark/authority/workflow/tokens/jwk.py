@@ -8,7 +8,7 @@ from mintmark.authority.policy.provisioners import JWK
 from mintmark.authority.workflow.authority import Authority
 from mintmark.authority.workflow.tokens import claims as read
 from mintmark.authority.workflow.tokens import signature, step_claims
-from mintmark.authority.workflow.tokens.purpose import Purpose, Verified
+from mintmark.authority.workflow.tokens.purpose import VOUCHED, Purpose, Verified
 from mintmark.authority.workflow.tokens.revocation import revocation
 from mintmark.model.access import Credential, Operation, Requester
 from mintmark.wire.jwt import JWT
@@ -30,6 +30,7 @@ async def verify(
         Error: as `requester_from_jwt`.
     """
     signature.verify(token, provisioner.key)
+    read.check_purpose(purpose, VOUCHED)
     claims = token.claims
     ends = read.check_times(claims, authority.clock())
     read.check_audience(claims, authority.names, purpose, provisioner)

@@ -18,7 +18,7 @@ from mintmark.authority.policy.provisioners import OIDC
 from mintmark.authority.workflow.authority import Authority
 from mintmark.authority.workflow.tokens import claims as read
 from mintmark.authority.workflow.tokens import signature, step_claims
-from mintmark.authority.workflow.tokens.purpose import Purpose, Verified
+from mintmark.authority.workflow.tokens.purpose import VOUCHED, Purpose, Verified
 from mintmark.model.access import Credential, Operation, Requester, SSHGrant
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier, IdentifierType
@@ -30,7 +30,6 @@ from mintmark.wire.jose import JWK
 from mintmark.wire.jwt import JWT
 
 DISCOVERY: Final = "/.well-known/openid-configuration"
-_PURPOSES: Final = frozenset({Purpose.SIGN, Purpose.SSH_SIGN, Purpose.REVOKE, Purpose.SSH_REVOKE})
 _USER: Final = frozenset({SSHCertificateType.USER})
 
 
@@ -59,13 +58,12 @@ async def verify(
         Error: as `requester_from_jwt`.
     """
     provider = await _verify_signature(authority, provisioner, token)
+    read.check_purpose(purpose, VOUCHED)
     claims = token.claims
     _check_parties(claims, provider, provisioner.settings)
     ends = read.check_age(claims, authority.clock())
     subject = read.subject(claims)
     burn = read.burn(provisioner.type, provisioner.name, token, ends)
-    if purpose not in _PURPOSES:
-        raise read.refused(f"an ID token is not good for '{purpose.value}'")
     who = mapping.person(provisioner.settings, claims)
     entitled = mapping.entitle(provisioner.settings, who)
     service = provisioner.service(subject)  # Core §5.7: only `sub` is never another's later
@@ -161,12 +159,13 @@ def _signer(
             hint="have 'profiles' added to a mapping of the provisioner",
         )
     lifetimes = provisioner.lifetimes
+    # Who has no X.509 profile has no names either: an SSH login brings no identity certificate.
     return replace(
         requester,
-        identifiers=_identifiers(who, issuer),
+        identifiers=_identifiers(who, issuer) if entitled.profiles else (),
         profiles=entitled.profiles,
         common_names=(who.subject,),
-        any_names=entitled.admin,
+        any_names=entitled.admin and bool(entitled.profiles),
         lifetimes=None if lifetimes is None else entitled.within(lifetimes),
         ssh=_ssh_grant(provisioner, who, entitled, purpose),
     )

@@ -25,6 +25,7 @@ from mintmark.wire.jwt import JWT
 
 HEADER: Final = "x5cInsecure"
 _CLIENT: Final = "step-ca-client/1.0"
+_GOOD_FOR: Final = frozenset({Purpose.RENEW})
 _TYPE: Final = "renewal"  # in the reuse key; no provisioner has it
 
 
@@ -39,8 +40,7 @@ async def verify(authority: Authority, token: JWT, purpose: Purpose, address: st
     stored = await authority.store.certificate(wire_certificate.serial_of(leaf))
     if stored is None or stored.certificate.der != leaf:
         raise read.forged()
-    if purpose is not Purpose.RENEW:
-        raise read.refused(f"a token of a certificate is not good for '{purpose.value}'")
+    read.check_purpose(purpose, _GOOD_FOR)
     claims = token.claims
     now = authority.clock()
     ends = read.check_times(claims, now)

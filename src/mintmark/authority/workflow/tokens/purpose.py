@@ -30,16 +30,13 @@ class Purpose(Enum):
         return _SIGNING if self.value in _SIGNING else frozenset({self.value})
 
     @property
-    def is_signing(self) -> bool:
-        """Whether it asks for a new certificate."""
-        return self.value in _SIGNING
-
-    @property
     def is_revocation(self) -> bool:
         """Whether it asks for the revocation of one."""
         return self in {Purpose.REVOKE, Purpose.SSH_REVOKE}
 
 
+VOUCHED = frozenset({Purpose.SIGN, Purpose.SSH_SIGN, Purpose.REVOKE, Purpose.SSH_REVOKE})
+"""What a provisioner vouches for by a key of its own; certificates renew themselves."""
 _SIGNING = frozenset({Purpose.SIGN.value, Purpose.SSH_SIGN.value})
 
 

@@ -27,11 +27,7 @@ from mintmark.wire.ssh import certificate as wire_certificate
 from mintmark.wire.ssh.certificate import Parsed
 
 HEADER: Final = "sshpop"
-_OPERATIONS: Final = {
-    Purpose.SSH_RENEW: Operation.RENEW,
-    Purpose.SSH_REKEY: Operation.RENEW,
-    Purpose.SSH_REVOKE: Operation.REVOKE,
-}
+_GOOD_FOR: Final = frozenset({Purpose.SSH_RENEW, Purpose.SSH_REKEY, Purpose.SSH_REVOKE})
 
 
 def find(authority: Authority, token: JWT) -> SSHPOP | None:
@@ -53,9 +49,7 @@ async def verify(
     parsed = _signed(authority, blob)
     signature.verify(token, _key_of(parsed))
     stored, certificate = await _on_record(authority, parsed, blob)
-    operation = _OPERATIONS.get(purpose)
-    if operation is None:
-        raise read.refused(f"a token of an SSH certificate is not good for '{purpose.value}'")
+    read.check_purpose(purpose, _GOOD_FOR)
     claims = token.claims
     now = authority.clock()
     ends = read.check_times(claims, now)
@@ -68,6 +62,7 @@ async def verify(
         )
     await _check_alive(authority, provisioner, stored, certificate, now)
     service = certificate.service
+    operation = Operation.REVOKE if purpose.is_revocation else Operation.RENEW
     rule = provisioner.rule(service, frozenset({operation}))
     requester = Requester(
         service=service,

@@ -16,7 +16,7 @@ from mintmark.authority.workflow.authority import Authority
 from mintmark.authority.workflow.tokens import chain as chains
 from mintmark.authority.workflow.tokens import claims as read
 from mintmark.authority.workflow.tokens import signature, step_claims
-from mintmark.authority.workflow.tokens.purpose import Purpose, Verified
+from mintmark.authority.workflow.tokens.purpose import VOUCHED, Purpose, Verified
 from mintmark.authority.workflow.tokens.revocation import revocation
 from mintmark.model.access import Credential, Operation, Requester, SSHGrant
 from mintmark.model.errors import Error, Kind
@@ -50,6 +50,7 @@ async def verify(
     signature.verify(token, chains.key_of(chain[0]))
     own = await chains.verify(authority, chain, provisioner.settings.roots, now)
     leaf = wire_certificate.parse(chain[0])
+    read.check_purpose(purpose, VOUCHED)
     claims = token.claims
     ends = read.check_times(claims, now)
     read.check_issuer(claims, provisioner)
