@@ -206,7 +206,7 @@ class OIDCEntry(Section, frozen=True, kw_only=True):
             scopes=self.scopes,
             listen_address=self.listen_address,
             groups=self.groups,
-            domains=self.domains,
+            domains=tuple(_domain(one) for one in self.domains),
             required_claims=self.required_claims,
             admins=self.admins,
             mappings=tuple(one.mapping() for one in self.mappings),
@@ -252,7 +252,7 @@ class OIDCEntry(Section, frozen=True, kw_only=True):
         yield from self._scope_problems(path)
         for domain in self.domains:
             try:
-                parse(IdentifierType.DNS, domain)
+                _domain(domain)
             except Error as error:
                 yield Error(
                     Kind.CONFIGURATION,
@@ -271,6 +271,18 @@ class OIDCEntry(Section, frozen=True, kw_only=True):
         for scope in self.scopes:
             if not _SCOPE.fullmatch(scope):
                 yield wrong(f"'{path}.scopes' has '{scope}', which is no scope (RFC 6749 §3.3)")
+
+
+def _domain(text: str) -> str:
+    """Return a domain as canonical e-mail addresses have it.
+
+    Raises:
+        Error: REJECTED_IDENTIFIER.
+    """
+    found = parse(IdentifierType.DNS, text)
+    if found.wildcard:
+        raise Error(Kind.REJECTED_IDENTIFIER, f"'{text}' is a wildcard, not one domain")
+    return found.value
 
 
 def certificate_problems(path: str, text: str) -> Iterator[Error]:
