@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -24,6 +24,7 @@ from mintmark.wire import der, identifiers, pem
 from mintmark.wire.general_names import parse_general_name
 from mintmark.wire.spki import subject_key
 
+_T = TypeVar("_T")
 MAX_BYTES: Final = 64 * 1024
 MAX_COMMON_NAME: Final = 64  # RFC 5280 Appendix A.1, ub-common-name
 
@@ -50,11 +51,24 @@ def parse_csr(data: bytes) -> CSR:
         Error: BAD_CSR when it cannot be read or its signature does not verify, BAD_PUBLIC_KEY,
             REJECTED_IDENTIFIER for its names, TOO_LARGE over `MAX_BYTES`.
     """
+    return _read(data, _parse)
+
+
+def parse_csr_key(data: bytes) -> SubjectKey:
+    """Return the key of a request, PEM or DER, whose names are not even read.
+
+    Raises:
+        Error: BAD_CSR, BAD_PUBLIC_KEY, TOO_LARGE as `parse_csr`.
+    """
+    return _read(data, _parse_key)
+
+
+def _read(data: bytes, parse: Callable[[bytes], _T]) -> _T:
     if len(data) > MAX_BYTES:
         raise Error(Kind.TOO_LARGE, f"CSR has {len(data)} octets, the limit is {MAX_BYTES}")
     octets = data if data[:1] == b"\x30" else _from_pem(data)
     try:
-        return _parse(octets)
+        return parse(octets)
     except ValueError as error:
         raise Error(
             Kind.BAD_CSR,
@@ -80,6 +94,17 @@ def _from_pem(data: bytes) -> bytes:
 
 def _parse(data: bytes) -> CSR:
     """Walk the request; a structure that is not PKCS #10 raises ValueError."""
+    key, subject, subject_end, attributes, end = _walk(data)
+    common_name = _common_name(data, subject, subject_end)
+    return CSR(key, common_name, _names(data, attributes, end))
+
+
+def _parse_key(data: bytes) -> SubjectKey:
+    return _walk(data)[0]
+
+
+def _walk(data: bytes) -> tuple[SubjectKey, int, int, int, int]:
+    """Return the key, and where the subject and the attributes begin and end."""
     start, end = der.expect(data, 0, len(data), der.SEQUENCE)
     if end != len(data):
         raise ValueError(f"{len(data) - end} octets follow it")
@@ -97,8 +122,7 @@ def _parse(data: bytes) -> CSR:
     _verify(
         key, data[info_end:algorithm_end], data[value + 1 : value_end], data[start:info_end], data
     )
-    common_name = _common_name(data, subject, subject_end)
-    return CSR(key, common_name, _names(data, spki_end, info_end))
+    return key, subject, subject_end, spki_end, info_end
 
 
 # --- the proof of possession -------------------------------------------------------------------

@@ -11,14 +11,14 @@ from mintmark.model.access import Credential
 from mintmark.model.certificate import StoredCertificate
 from mintmark.model.errors import Error, Kind
 from mintmark.model.profile import PEER
-from mintmark.model.request import IssuanceRequest
+from mintmark.model.request import IssuanceRequest, SubjectKey
 from mintmark.protocol.step import names
 from mintmark.protocol.step.call import Call
 from mintmark.protocol.step.durations import go_duration, moment
 from mintmark.protocol.step.present import issued
 from mintmark.protocol.step.refusal import StepError
 from mintmark.wire import pem
-from mintmark.wire.csr import CSR, parse_csr
+from mintmark.wire.csr import CSR, parse_csr, parse_csr_key
 from mintmark.wire.http import Response
 
 
@@ -62,10 +62,10 @@ async def renew(call: Call) -> Response:
 
 async def rekey(call: Call) -> Response:
     """Issue a successor with the key of a CSR, of which nothing else counts."""
-    csr = read_csr(call.body.csr)
+    key = read_key(call.body.csr)
     stored = _own(call)
     try:
-        certificate = await rekey_certificate(call.authority, call.requester, stored, csr.key)
+        certificate = await rekey_certificate(call.authority, call.requester, stored, key)
     except Error as error:
         raise _unauthorized(error) from error
     return issued(call.authority, certificate)
@@ -77,9 +77,22 @@ def read_csr(text: str | None) -> CSR:
     Raises:
         Error: MALFORMED without one, BAD_CSR, BAD_PUBLIC_KEY, REJECTED_IDENTIFIER.
     """
-    if not text:
+    return parse_csr(_given(text))
+
+
+def read_key(text: str | None) -> SubjectKey:
+    """Return the key of a CSR, PEM, whose names do not count.
+
+    Raises:
+        Error: MALFORMED without one, BAD_CSR, BAD_PUBLIC_KEY.
+    """
+    return parse_csr_key(_given(text))
+
+
+def _given(csr: str | None) -> bytes:
+    if not csr:
         raise Error(Kind.MALFORMED, "missing csr")
-    return parse_csr(text.encode())
+    return csr.encode()
 
 
 def _check_binding(call: Call, csr: str) -> None:
@@ -93,10 +106,16 @@ def _check_binding(call: Call, csr: str) -> None:
         raise Error(Kind.FORBIDDEN, "the token is bound to another certificate request")
 
 
-def default_profile(call: Call) -> str:
-    """Return the first profile that is open to the requester: clients cannot name one."""
+def default_profile(call: Call, preferred: str = "") -> str:
+    """Return the profile of a certificate, which clients cannot name.
+
+    Args:
+        call: whose requester it has to be open to.
+        preferred: taken if it is open; else the first one that is.
+    """
     requester = call.requester
-    return (requester.profiles or requester.rule.profiles or (PEER.name,))[0]
+    allowed = requester.profiles or requester.rule.profiles or (PEER.name,)
+    return preferred if preferred in allowed else allowed[0]
 
 
 def _own(call: Call) -> StoredCertificate:

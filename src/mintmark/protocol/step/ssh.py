@@ -19,7 +19,7 @@ from mintmark.model.ssh import (
 from mintmark.protocol.step.call import Call, answer
 from mintmark.protocol.step.durations import moment
 from mintmark.protocol.step.present import chain
-from mintmark.protocol.step.signing import read_csr
+from mintmark.protocol.step.signing import default_profile, read_key
 from mintmark.wire.http import Response
 from mintmark.wire.ssh.encoding import base64_octets, base64_text
 from mintmark.wire.ssh.key import parse_blob
@@ -114,15 +114,17 @@ def _key(text: str | None, name: str) -> SSHPublicKey:
 
 
 def _identity(call: Call) -> IssuanceRequest | None:
-    """Return the request for an X.509 client certificate that goes with the SSH one."""
+    """Return the request for an X.509 client certificate that goes with the SSH one.
+
+    Its names are those that the token vouches for; of the CSR only the key counts.
+    """
     if not call.body.identity_csr:
         return None
-    csr = read_csr(call.body.identity_csr)
     return IssuanceRequest(
         service=call.requester.service,
-        profile=CLIENT.name,
-        key=csr.key,
-        identifiers=csr.identifiers,
+        profile=default_profile(call, CLIENT.name),
+        key=read_key(call.body.identity_csr),
+        identifiers=call.requester.identifiers,
     )
 
 
