@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import socket
+import ssl
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -92,6 +93,58 @@ def test_own_certificates_are_renewed_after_two_thirds_of_their_life(directory, 
             assert tls.context is not context
 
     asyncio.run(story())
+
+
+def test_the_own_leaf_comes_with_its_intermediate_and_rotates_under_open_connections(
+    directory, clock
+):
+    """Clients of the step protocol trust the root alone."""
+
+    async def story():
+        async with opened(directory, clock) as one:
+            tls = ServerTLS(tls_settings(one))
+            before = connected(tls, directory)
+            clock.now += 61 * DAY
+            await Upkeep(one, tls).turn()
+
+            after = connected(tls, directory)
+
+            assert after.leaf != before.leaf
+            assert before.exchange(b"still here") == b"still here"
+            assert after.exchange(b"and here") == b"and here"
+
+    asyncio.run(story())
+
+
+class Connection:
+    """A TLS connection in memory, of a client that trusts the root and nothing else."""
+
+    def __init__(self, server: ssl.SSLContext, root: Path) -> None:
+        here, there = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = ssl.create_default_context(cafile=str(root))
+        client.verify_flags |= 0x200000  # X509_V_FLAG_NO_CHECK_TIME: the test's clock is not ours
+        self._ends = (
+            client.wrap_bio(here, there, server_hostname="localhost"),
+            server.wrap_bio(there, here, server_side=True),
+        )
+        waiting = list(self._ends)
+        while waiting:
+            for end in tuple(waiting):
+                try:
+                    end.do_handshake()
+                    waiting.remove(end)
+                except ssl.SSLWantReadError:
+                    continue
+        self.leaf = self._ends[0].getpeercert(binary_form=True)
+
+    def exchange(self, octets: bytes) -> bytes:
+        """Send octets from the server to the client."""
+        self._ends[1].write(octets)
+        return self._ends[0].read()
+
+
+def connected(tls, directory):
+    return Connection(tls.context, directory.root.certificate)
 
 
 def test_two_processes_renew_once(directory, clock):
