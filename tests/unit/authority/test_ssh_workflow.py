@@ -31,8 +31,17 @@ from mintmark.wire.ssh import certificate as wire
 from mintmark.wire.ssh.key import from_public_key
 from tests import pki, ssh_authority
 from tests.ssh_authority import ADMIN, DEPLOY, HOST, USER, ca, subject
+from tests.unit.rest.world import World
 
 HOURS = Lifetimes(5 * 60, 30 * DAY, 16 * HOUR)
+
+
+@pytest.fixture
+def world(tmp_path):
+    made = World(tmp_path)
+    ssh_authority.equip(made)
+    yield made
+    made.close()
 
 
 def person(world, *principals, provisioner="corp", **changes):

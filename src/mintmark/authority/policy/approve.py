@@ -103,8 +103,9 @@ class Policy:
         """Return the provisioner that vouches for a service; None if none does, or it is gone."""
         if not self.needs_provisioner(service):
             return None
-        type_, name, *_ = [*service.split(".", 2), ""]
-        return self.provisioner(name, type_)
+        type_, _, rest = service.partition(".")
+        name, dot, _ = rest.partition(".")
+        return self.provisioner(name, type_) if dot else None
 
     def rule(self, service: str) -> ServiceRule:
         """Return what a service may do that shows a certificate of its own.
