@@ -97,11 +97,7 @@ def check_free(provisioner: AnyProvisioner, others: Iterable[AnyProvisioner]) ->
     """
     for other in others:
         if other.name == provisioner.name:
-            raise Error(
-                Kind.CONFLICT,
-                f"there is a provisioner '{provisioner.name}' already",
-                hint="choose another name, whatever the type, or replace that one",
-            )
+            raise taken(provisioner.name)
         if (
             isinstance(other, OIDCProvisioner)
             and isinstance(provisioner, OIDCProvisioner)
@@ -112,6 +108,15 @@ def check_free(provisioner: AnyProvisioner, others: Iterable[AnyProvisioner]) ->
                 f"client id '{provisioner.client_id}' is that of provisioner '{other.name}'",
                 hint="register a client of its own at the provider",
             )
+
+
+def taken(name: str) -> Error:
+    """Return the refusal of a name that another provisioner has."""
+    return Error(
+        Kind.CONFLICT,
+        f"there is a provisioner '{name}' already",
+        hint="choose another name, whatever the type, or replace that one",
+    )
 
 
 @cache

@@ -19,7 +19,7 @@ from mintmark.authority.policy.approve import Policy
 from mintmark.authority.policy.provisioners import compiled
 from mintmark.authority.policy.whitelist import require
 from mintmark.authority.workflow.authority import Authority
-from mintmark.authority.workflow.provisioned import check_free, decode, encode, merge
+from mintmark.authority.workflow.provisioned import check_free, decode, encode, merge, taken
 from mintmark.model.access import Operation, Requester
 from mintmark.model.act import Act, AuditRecord
 from mintmark.model.errors import Error, Kind
@@ -143,7 +143,7 @@ async def add(authority: Authority, requester: Requester, provisioner: AnyProvis
         if row.name == provisioner.name:
             before = row.version
             if row.document:
-                check_free(provisioner, (decode(row),))
+                raise taken(row.name)
     return await _write(authority, requester, "provisioner.add", provisioner, before)
 
 

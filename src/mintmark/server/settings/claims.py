@@ -221,8 +221,10 @@ def missing(path: str, noun: str, names: Iterable[str], known: Collection[str]) 
 
 
 def _lifetimes_entry(section: type[LifetimesEntry], lifetimes: Lifetimes, base: Lifetimes) -> Any:
-    return section(
-        max=None if lifetimes.maximum == base.maximum else lifetimes.maximum,
-        min=None if lifetimes.minimum == base.minimum else lifetimes.minimum,
-        default=None if lifetimes.default == base.default else lifetimes.default,
-    )
+    """Return the shortest entry that says these lifetimes."""
+    longest = None if lifetimes.maximum == base.maximum else lifetimes.maximum
+    left_out = section(max=longest).lifetimes(base)
+    shortest = None if lifetimes.minimum == left_out.minimum else lifetimes.minimum
+    left_out = section(max=longest, min=shortest).lifetimes(base)
+    usual = None if lifetimes.default == left_out.default else lifetimes.default
+    return section(max=longest, min=shortest, default=usual)
