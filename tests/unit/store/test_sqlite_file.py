@@ -287,6 +287,7 @@ def test_a_short_list_is_read_without_suspending_on_a_fast_disk(store, run):
 
 def test_a_list_that_takes_long_is_left_to_the_thread(tmp_path, clock, run, monkeypatch):
     monkeypatch.setattr(access, "LIST_STEPS", 1)
+    monkeypatch.setattr(connection, "_QUESTION_STEPS", 1)
     store = SQLiteStore(tmp_path / "other.db", clock, threaded=False)
     run(store.open())
     prepare(store, run)
@@ -300,6 +301,22 @@ def test_a_list_that_takes_long_is_left_to_the_thread(tmp_path, clock, run, monk
     assert len(left) == 1
     assert [one.certificate for one in found] == issued[::-1]
     run(store.commit(issuance()))  # the limit was of that list alone
+    run(store.close())
+
+
+def test_a_list_may_be_given_up_at_any_step(tmp_path, clock, run, monkeypatch):
+    """Also where it ends its transaction: the connection is the one that commits."""
+    monkeypatch.setattr(connection, "_QUESTION_STEPS", 1)
+    store = SQLiteStore(tmp_path / "other.db", clock, threaded=False)
+    run(store.open())
+    prepare(store, run)
+    issued = certificate()
+    run(store.commit(issuance(issued)))
+    for steps in range(1, 300):
+        monkeypatch.setattr(access, "LIST_STEPS", steps)
+        found = run(store.certificates(CertificateFilter(0), after=None, limit=10))
+        assert [one.certificate for one in found] == [issued]
+        run(store.commit(note()))
     run(store.close())
 
 

@@ -28,7 +28,7 @@ from mintmark.store.sqlite.writer import INLINE_SECONDS, Writer, sync_seconds
 T = TypeVar("T")
 
 LIST_STEPS: Final = 16_000
-"""Of SQLite's virtual machine, for one statement in the loop: half a millisecond."""
+"""Of SQLite's virtual machine, for one list in the loop: a millisecond at most."""
 
 
 class Access:

@@ -24,6 +24,7 @@ T = TypeVar("T")
 BUSY_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 1.0
 _NAP_SECONDS: Final = 0.0001
+_QUESTION_STEPS: Final = 500
 _CACHE_KIB: Final = 16_384
 _RETRY_SECONDS: Final = 5
 
@@ -133,18 +134,33 @@ def snapshot(connection: apsw.Connection) -> Iterator[None]:
 
 
 def soon(connection: apsw.Connection, work: Callable[[apsw.Connection], T], steps: int) -> T | None:
-    """Do some reading, or return None when a statement of it takes too many steps."""
-    connection.set_progress_handler(_stop, steps)
+    """Do some reading, or return None when it takes too many steps; leaves no transaction open.
+
+    SQLite counts the steps of a statement over all its runs, so that now and then a short one
+    is asked about too: what is counted here are the questions of all statements together.
+    """
+    connection.set_progress_handler(_Budget(steps // _QUESTION_STEPS), _QUESTION_STEPS)
     try:
         return work(connection)
     except apsw.InterruptError:
         return None
     finally:
         connection.set_progress_handler(None)
+        if connection.in_transaction:  # the statement that was to end it was interrupted
+            connection.execute("ROLLBACK")
 
 
-def _stop() -> bool:
-    return True
+class _Budget:
+    """A progress handler that stops at one question, once."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, questions: int) -> None:
+        self._left = questions
+
+    def __call__(self) -> bool:
+        self._left -= 1
+        return self._left == 0
 
 
 def version(connection: apsw.Connection) -> int:
