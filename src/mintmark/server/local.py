@@ -19,6 +19,7 @@ from mintmark.model.act import Act, AuditRecord
 from mintmark.model.errors import Error
 from mintmark.model.issuer import Issuer
 from mintmark.model.time import YEAR, Clock
+from mintmark.protocol.repository.routes import Repository
 from mintmark.protocol.rest.api import RestAPI
 from mintmark.protocol.rest.authentication import LOCAL
 from mintmark.publication.crl import adopt, is_due, publish
@@ -159,7 +160,7 @@ def _issuer_act(issuer: Issuer, now: float) -> Act:
 
 
 class LocalTransport:
-    """The REST API called in this process as the local administrator: `--offline`.
+    """API and repository called in this process as the local administrator: `--offline`.
 
     The event loop that the store needs runs only while a request is answered.
 
@@ -172,7 +173,7 @@ class LocalTransport:
     def __init__(self, directory: Directory, settings: Settings, passphrase: bytes) -> None:
         self._runner = asyncio.Runner()
         self._opening = open_authority(directory, settings, passphrase)
-        self._api: RestAPI | None = None
+        self._parts: tuple[RestAPI, Repository] | None = None
 
     def request(
         self,
@@ -200,17 +201,19 @@ class LocalTransport:
 
     def close(self) -> None:
         """Close the store."""
-        if self._api is not None:
-            self._api = None
+        if self._parts is not None:
+            self._parts = None
             self._runner.run(self._opening.__aexit__(None, None, None))
         self._runner.close()
 
     async def _answer(self, request: Request) -> Response:
-        if self._api is None:
+        if self._parts is None:
             opened = await self._opening.__aenter__()
-            self._api = RestAPI(opened.authority, codec(opened.settings))
-        answer = self._api.handle(request)
-        return answer if isinstance(answer, Response) else await answer
+            api = RestAPI(opened.authority, codec(opened.settings))
+            self._parts = api, Repository(opened.authority)
+        api, repository = self._parts
+        part = api if request.path.startswith("/api/") else repository
+        return await part.handle(request)
 
 
 def local_transport(directory: Directory, settings: Settings, passphrase: bytes) -> Transport:

@@ -421,6 +421,8 @@ def test_the_local_transport_speaks_the_api_as_the_administrator(directory):
         assert answer.status == 200
         assert b"mintmark-server" in answer.body
         assert transport.request("GET", "/api/v1/nothing").status == 404
+        keys = transport.request("GET", "/ssh/user_ca.pub")
+        assert keys.body == (directory.path / "ssh" / "user.pub").read_bytes()
     finally:
         transport.close()
 
