@@ -74,8 +74,8 @@ def _check_holder(token: JWT, stored: StoredCertificate, provisioner: Provisione
     certificate = stored.certificate
     issuers = {_CLIENT, provisioner.name if provisioner else _CLIENT}
     names = {certificate.common_name, *map(str, certificate.identifiers)}
-    claims = token.claims
-    if claims.get("iss") not in issuers or claims.get("sub", "") not in names:
+    issuer, subject = (read.text(token.claims, name) for name in ("iss", "sub"))
+    if issuer not in issuers or subject not in names:
         raise read.refused(f"the token's 'iss' or 'sub' is not that of {certificate.id}")
     if not chains.may_sign(x509.load_der_x509_certificate(certificate.der)):
         raise read.refused(
