@@ -107,6 +107,60 @@ def test_options_shape_the_authority(run, passphrase):
     assert Directory(Path("ca")).settings().server.https_port == 9443
 
 
+def test_a_new_authority_tells_its_ssh_ca_keys(run, passphrase):
+    result = run("init", "--passphrase-file", passphrase, "--json")
+
+    for type_ in ("user", "host"):
+        told = result.json[f"SSH_{type_}_CA"]
+        file = Path(f"mintmark/ssh/{type_}.pub")
+        printed = subprocess.run(
+            ["ssh-keygen", "-l", "-f", file], check=True, capture_output=True, text=True
+        ).stdout
+        assert told in printed
+        assert "ED25519" in printed
+
+
+@pytest.mark.parametrize("key_type", ["ec-p256", "ec-p384", "rsa-3072"])
+def test_ssh_ca_keys_are_of_the_type_that_is_asked_for(run, passphrase, key_type):
+    result = run("init", "--passphrase-file", passphrase, "--ssh-key-type", key_type)
+
+    assert result.status == 0, result.err
+    word = Path("mintmark/ssh/user.pub").read_text().split()[0]
+    assert (
+        word
+        == {
+            "ec-p256": "ecdsa-sha2-nistp256",
+            "ec-p384": "ecdsa-sha2-nistp384",
+            "rsa-3072": "ssh-rsa",
+        }[key_type]
+    )
+
+
+def test_a_weak_type_of_ssh_ca_key_is_a_usage_error(run, passphrase):
+    result = run("init", "--passphrase-file", passphrase, "--ssh-key-type", "rsa-2048")
+
+    assert result.status == 2
+    assert not Path("mintmark").exists()
+
+
+def test_an_authority_without_ssh_is_possible(run, passphrase):
+    result = run("init", "--passphrase-file", passphrase, "--no-ssh")
+
+    assert result.status == 0
+    assert "SSH" not in result.out
+    assert not Path("mintmark/ssh").exists()
+
+
+def test_config_check_notices_a_lost_ssh_ca_key(run, authority):
+    assert run("config", "check").status == 0
+    (authority / "ssh" / "host.pem").unlink()
+
+    result = run("config", "check")
+
+    assert result.status == 1
+    assert "ssh/host.pem' is missing" in result.err
+
+
 def test_rsa_authority_is_possible(run, passphrase):
     result = run("init", "--passphrase-file", passphrase, "--key-type", "rsa-2048")
 
