@@ -7,8 +7,10 @@ import pytest
 from cryptography import x509
 
 from mintmark.authority.issuance.lints import LINTS
+from mintmark.authority.issuance.ssh_lints import LINTS as SSH_LINTS
 from mintmark.model.identifiers import IdentifierType
 from mintmark.model.profile import BUILT_IN, OCSP_RESPONDER
+from mintmark.model.ssh import SSH_BUILT_IN
 from mintmark.model.time import duration
 from tests import pki
 
@@ -29,6 +31,25 @@ def test_every_lint_stands_in_its_page_in_order():
     order = [(lint.name, lint.clause) for lint in LINTS]
 
     assert listed[: len(order) + 1] == [("syntax", "RFC 5280 §4.1"), *order]
+
+
+def test_every_ssh_lint_stands_in_its_page_in_order():
+    (start,) = [at for at, row in enumerate(rows("lints.md")) if row[0] == "SSH lint"]
+    listed = [row[0].strip("`") for row in rows("lints.md")[start + 1 :]]
+
+    assert listed == ["syntax", *(name for name, _, _ in SSH_LINTS)]
+
+
+@pytest.mark.parametrize("profile", SSH_BUILT_IN, ids=lambda each: each.name)
+def test_every_built_in_ssh_profile_stands_in_its_page(profile):
+    (row,) = [row for row in rows("profiles.md") if row[0] == f"`{profile.name}`"]
+
+    assert row[1:] == (
+        f"{profile.type.word}s",
+        duration(profile.lifetime),
+        f"{duration(profile.lifetime_min)} to {duration(profile.lifetime_max)}",
+        ", ".join(f"`{name}`" for name, _ in profile.extensions) or "none",
+    )
 
 
 @pytest.mark.parametrize("profile", [*BUILT_IN, OCSP_RESPONDER], ids=lambda each: each.name)
