@@ -135,17 +135,18 @@ class Store(ACMEStore, SSHStore, ProvisionerStore, Protocol):
         """Return what is wrong with the database, as sentences; empty when all is well.
 
         Looks at the database's own integrity check, the schema version, foreign keys, that
-        every certificate parses and has its audit record, that revocations, counts of active
-        certificates and ACME orders agree with the certificates, and that CRL numbers rise.
+        every certificate parses, is of its issuer's kind and has its audit record, that
+        revocations, counts of active certificates, SSH hosts and ACME orders agree with the
+        certificates, and that CRL and KRL numbers rise.
         """
 
     async def commit(self, act: Act) -> None:
         """Make the act durable.
 
         Raises:
-            Error: RATE_LIMITED with `retry_after`, FORBIDDEN (quota), BAD_TOKEN, CONFLICT
-                (idempotency key exists, or a change does not follow what is stored),
-                ALREADY_REVOKED, BAD_PUBLIC_KEY (blocked), UNAVAILABLE.
+            Error: RATE_LIMITED with `retry_after`, FORBIDDEN (quota, banned key id), BAD_TOKEN,
+                CONFLICT (idempotency key or ban exists, or a change does not follow what is
+                stored), ALREADY_REVOKED, BAD_PUBLIC_KEY (blocked, banned), UNAVAILABLE.
         """
 
     async def certificate(self, serial: bytes) -> StoredCertificate | None:
@@ -178,7 +179,7 @@ class Store(ACMEStore, SSHStore, ProvisionerStore, Protocol):
         """Remember an issuer together with an act that says so; repeating it is harmless."""
 
     async def issuers(self) -> list[Issuer]:
-        """Return every issuer that ever signed, oldest first."""
+        """Return every X.509 issuer that ever signed, oldest first."""
 
     async def latest_crl(self, issuer: str) -> StoredCRL | None:
         """Return the newest CRL of an issuer."""
@@ -233,7 +234,8 @@ class Store(ACMEStore, SSHStore, ProvisionerStore, Protocol):
         """Delete what has expired; return how many rows.
 
         Tokens, idempotency keys, rate states, leases and counts of days gone by at once; what
-        ACME remembers as `mintmark.store.acme` says.
+        ACME remembers as `mintmark.store.acme` says, used tokens and principals of SSH hosts
+        as little at a time.
         """
 
     def all_audit(self) -> AsyncIterator[StoredAudit]:
