@@ -48,9 +48,10 @@ def test_certificate_by_oidc(person, provider):
         .extensions.get_extension_for_class(x509.SubjectAlternativeName)
         .value
     )
+    # A fragment is no part of an absolute URI (RFC 3986 §4.3).
     assert {str(one.value) for one in names} == {
         EMAIL,
-        f"{provider.issuer}#{ALICE['sub']}",
+        f"{provider.issuer}?sub={ALICE['sub']}",
     }
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
+from cryptography import x509
+
 from mintmark.authority.workflow.tokens import Verified
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier, IdentifierType
@@ -56,6 +58,26 @@ def of_subject(verified: Verified) -> tuple[str, tuple[Identifier, ...]]:
     """Return common name and names of a person; whatever the CSR asks for does not count."""
     named = verified.requester.identifiers
     return _common_name(verified.subject, named), named
+
+
+def asks_for_oneself(verified: Verified, csr: str) -> bool:
+    """Whether a CSR has the names that clients write for a person by themselves, and no others.
+
+    These are the e-mail address and `ISSUER#SUBJECT`, which is no absolute URI and in no
+    certificate of ours.
+
+    Args:
+        verified: the ID token.
+        csr: PEM, whose key was read.
+    """
+    claims = verified.claims
+    own = {claims.get("email"), f"{claims.get('iss')}#{verified.subject}"}
+    try:
+        extensions = x509.load_pem_x509_csr(csr.encode()).extensions
+        asked = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, TypeError, x509.ExtensionNotFound, x509.UnsupportedGeneralNameType):
+        return False
+    return {str(one.value) for one in asked} <= own
 
 
 def of_csr(csr: CSR) -> tuple[str, tuple[Identifier, ...]]:

@@ -10,6 +10,7 @@ from mintmark.authority.workflow.renew import renew as renew_certificate
 from mintmark.model.access import Credential
 from mintmark.model.certificate import StoredCertificate
 from mintmark.model.errors import Error, Kind
+from mintmark.model.identifiers import Identifier
 from mintmark.model.profile import PEER
 from mintmark.model.request import IssuanceRequest, SubjectKey
 from mintmark.protocol.step import names
@@ -25,19 +26,13 @@ from mintmark.wire.http import Response
 async def sign(call: Call) -> Response:
     """Issue what a token vouches for."""
     body, requester = call.body, call.requester
-    csr = read_csr(body.csr)
+    key, common_name, identifiers = _wish(call)
     _check_binding(call, body.csr)
-    if requester.any_names:
-        common_name, identifiers = names.of_csr(csr)
-    elif requester.credential is Credential.OIDC:
-        common_name, identifiers = names.of_subject(call.token)
-    else:
-        common_name, identifiers = names.of_token(call.token, csr)
     now = int(call.authority.clock())
     request = IssuanceRequest(
         service=requester.service,
         profile=default_profile(call),
-        key=csr.key,
+        key=key,
         identifiers=identifiers,
         common_name=common_name,
         not_before=moment(body.not_before, now),
@@ -69,6 +64,23 @@ async def rekey(call: Call) -> Response:
     except Error as error:
         raise _unauthorized(error) from error
     return issued(call.authority, certificate)
+
+
+def _wish(call: Call) -> tuple[SubjectKey, str, tuple[Identifier, ...]]:
+    """Return key, common name and names that are asked for.
+
+    People are named by their provider, and what their clients write into a CSR does not count;
+    only admins ask for names of their own.
+    """
+    verified, csr = call.token, call.body.csr
+    requester = verified.requester
+    if requester.credential is not Credential.OIDC:
+        parsed = read_csr(csr)
+        return parsed.key, *names.of_token(verified, parsed)
+    key = read_key(csr)
+    if not requester.any_names or names.asks_for_oneself(verified, csr):
+        return key, *names.of_subject(verified)
+    return key, *names.of_csr(read_csr(csr))
 
 
 def read_csr(text: str | None) -> CSR:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mintmark.authority.workflow.ssh import SSHIssued, issue_ssh, renew_ssh
-from mintmark.model.access import SSHGrant
+from mintmark.model.access import Credential, SSHGrant
 from mintmark.model.certificate import StoredCertificate
 from mintmark.model.errors import Error, Kind
 from mintmark.model.profile import CLIENT
@@ -28,12 +28,13 @@ from mintmark.wire.ssh.key import parse_blob
 async def sign(call: Call) -> Response:
     """Issue what a token vouches for: a certificate, and what it was asked for beside it."""
     body, now = call.body, int(call.authority.clock())
+    key_id, principals = _names(call)
     request = SSHRequest(
         service=call.requester.service,
         profile=_profile(call),
         key=_key(body.public_key, "publicKey"),
-        key_id=body.key_id or "",
-        principals=tuple(body.principals or ()),
+        key_id=key_id,
+        principals=principals,
         valid_after=moment(body.valid_after, now),
         valid_before=moment(body.valid_before, now),
     )
@@ -77,6 +78,20 @@ def _host_only(stored: StoredCertificate, error: Error) -> Error | None:
     if certificate.type is SSHCertificateType.HOST:
         return None
     return Error(Kind.MALFORMED, "sshpop certificate must be a host ssh certificate")
+
+
+def _names(call: Call) -> tuple[str, tuple[str, ...]]:
+    """Return key id and principals that are asked for, empty for all that the token says.
+
+    Clients write something of their own for people, who get what their provider says of them;
+    what it does not say is refused by policy.
+    """
+    requester, body = call.requester, call.body
+    principals = tuple(body.principals or ())
+    grant = requester.ssh
+    if requester.credential is not Credential.OIDC or grant is None or grant.any_principals:
+        return body.key_id or "", principals
+    return "", () if set(principals) <= set(grant.user_principals) else principals
 
 
 def _profile(call: Call) -> str:
