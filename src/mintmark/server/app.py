@@ -16,6 +16,7 @@ import uvloop
 
 from mintmark.authority.policy.limits import Refusals
 from mintmark.authority.workflow import provisioners
+from mintmark.client.oidc import OpenIDProviders
 from mintmark.model.errors import Error
 from mintmark.model.time import Clock
 from mintmark.protocol.acme.background import Validations
@@ -111,7 +112,10 @@ async def process(
         Error: as `run`.
     """
     stopping = stopping or asyncio.Event()
-    async with open_authority(directory, settings, passphrase, clock=clock) as opened:
+    providers = OpenIDProviders(clock)
+    async with open_authority(
+        directory, settings, passphrase, clock=clock, providers=providers
+    ) as opened:
         await publish_root_crl(opened, passphrase)
         responder = await Responder.start(opened.authority, settings.issuer.ocsp_lifetime)
         finish_own(directory.server)

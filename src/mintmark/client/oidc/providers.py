@@ -130,6 +130,9 @@ class OpenIDProviders:
         )
 
     async def _ask(self, provisioner: OIDCProvisioner, known: _Known) -> None:
+        # The server runs a request in a task only after its first suspension, and what bounds
+        # time needs a task.
+        await asyncio.sleep(0)
         try:
             async with asyncio.timeout(DEADLINE):
                 keys, age = await self._fetched(provisioner)
