@@ -33,7 +33,7 @@ from mintmark.server.connection import App
 from mintmark.server.directory import Directory
 from mintmark.server.limits import Limits
 from mintmark.server.listener import Endpoint, bind, check_free, serve
-from mintmark.server.local import finish_own, publish_root_crl
+from mintmark.server.local import finish_own, publish_root_crl, record_ssh_keys
 from mintmark.server.settings import Settings
 from mintmark.server.tls import ServerTLS
 from mintmark.server.upkeep import Upkeep, tls_settings, watch_provisioners
@@ -117,6 +117,7 @@ async def process(
         directory, settings, passphrase, clock=clock, providers=providers
     ) as opened:
         await publish_root_crl(opened, passphrase)
+        await record_ssh_keys(opened.authority)
         responder = await Responder.start(opened.authority, settings.issuer.ocsp_lifetime)
         finish_own(directory.server)
         tls = ServerTLS(tls_settings(opened))

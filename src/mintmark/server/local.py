@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import msgspec
 
 from mintmark.authority.signer.files import read_secret, write_public, write_secret
+from mintmark.authority.workflow.authority import Authority
 from mintmark.client.transport import Answer, Transport
 from mintmark.model.act import Act, AuditRecord
 from mintmark.model.errors import Error
@@ -64,13 +65,23 @@ async def bootstrap(
         store = opened.authority.store
         for issuer in opened.authority.issuers:
             await store.add_issuer(issuer, _issuer_act(issuer, opened.authority.clock()))
-        for one in opened.authority.ssh.trusted:
-            act = ssh_act("ssh.authority.add", one, opened.authority.clock())
-            await store.add_ssh_authority(one, act)
+        await record_ssh_keys(opened.authority)
         await publish_root_crl(opened, passphrase)
         certificate = await server_certificate(opened.authority, settings)
         write_own(directory.server, opened, certificate)
         write_own(directory.admin, opened, await admin_certificate(opened.authority))
+
+
+async def record_ssh_keys(authority: Authority) -> None:
+    """Put SSH CA keys on record that are not, such as those that an operator brought along.
+
+    A certificate is stored under its CA key, and the KRL names it by that.
+    """
+    known = {id_ for id_, _, _ in await authority.store.ssh_authorities()}
+    for one in authority.ssh.trusted:
+        if one.id not in known:
+            act = ssh_act("ssh.authority.add", one, authority.clock())
+            await authority.store.add_ssh_authority(one, act)
 
 
 async def publish_root_crl(opened: Opened, passphrase: bytes) -> None:

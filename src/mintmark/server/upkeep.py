@@ -21,7 +21,7 @@ from mintmark.model.errors import Error, Kind
 from mintmark.server import ssh_files
 from mintmark.server.compose import Opened, protecting
 from mintmark.server.directory import KeyFiles
-from mintmark.server.local import adopt_root_crl, finish_own, write_own
+from mintmark.server.local import adopt_root_crl, finish_own, record_ssh_keys, write_own
 from mintmark.server.own import OwnCertificate, admin_certificate, server_certificate
 from mintmark.server.tls import ServerTLS, TLSSettings
 from mintmark.wire import certificate as wire_certificate
@@ -91,6 +91,7 @@ class Upkeep:
         ssh = ssh_files.stamp(directory)
         if ssh != self._ssh:
             take_up_ssh_keys(self._opened)
+            await record_ssh_keys(authority)
             self._ssh = ssh  # files that did not fit each other yet are looked at again
 
     async def _renew(self, files: KeyFiles, issue: Callable[[], Awaitable[OwnCertificate]]) -> None:

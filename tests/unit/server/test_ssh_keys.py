@@ -22,6 +22,7 @@ from mintmark.model.time import DAY
 from mintmark.server import app, ceremony, compose, ssh_files, ssh_keys
 from mintmark.server.compose import open_authority, open_store
 from mintmark.server.directory import Directory
+from mintmark.server.local import record_ssh_keys
 from mintmark.server.own import LOCAL_ADMIN
 from mintmark.server.settings import Settings, of
 from mintmark.server.tls import ServerTLS
@@ -426,6 +427,19 @@ def test_keys_that_do_not_fit_change_nothing_in_a_running_server(directory, cloc
 
     asyncio.run(story())
     assert "not taken up" in caplog.text
+
+
+def test_a_key_that_an_operator_brought_along_is_put_on_record(without, directory, clock):
+    shutil.copytree(directory.path / "ssh", without.path / "ssh")
+
+    async def story():
+        async with opened(without, clock) as one:
+            await record_ssh_keys(one.authority)
+            await record_ssh_keys(one.authority)
+            await certificate(one.authority)
+
+    asyncio.run(story())
+    assert len(audited(without, clock, "ssh.authority.add")) == 2
 
 
 def test_no_ca_key_of_ssh_is_ever_certified(directory, clock):
