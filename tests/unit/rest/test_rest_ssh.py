@@ -369,12 +369,17 @@ def test_an_unsigned_token_is_no_credential(world):
         ("POST", "/tokens"),
         ("POST", "/ssh/bans"),
         ("POST", "/crl/revoke"),
+        ("POST", "/certificates/{id}/renew"),
+        ("POST", "/certificates/{id}/rekey"),
+        ("GET", "/certificates/{id}/download"),
+        ("GET", "/ssh/certificates/{ssh_id}"),
     ],
 )
 def test_where_a_client_certificate_is_asked_for_no_token_will_do(world, method, path):
-    reply = world.ask(
-        method, path, token=signing_token(world), json={} if method == "POST" else None
-    )
+    path = path.format(id=world.certificate("webapp").id, ssh_id=world.ssh_certificate("webapp").id)
+    body = {} if method == "POST" else None
+
+    reply = world.ask(method, path, token=signing_token(world), json=body)
 
     reply.problem(401, "unauthenticated")
 
