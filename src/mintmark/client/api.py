@@ -46,6 +46,14 @@ from mintmark.client.documents import (
     UnpauseRequest,
     Version,
 )
+from mintmark.client.provisioner_documents import (
+    NewProvisioner,
+    ProvisionerDocument,
+    ProvisionerList,
+    ProvisionerRemoval,
+    ProvisionerReplacement,
+    ProvisionerRotation,
+)
 from mintmark.client.ssh_documents import (
     SignInProvider,
     SignInProviders,
@@ -57,14 +65,6 @@ from mintmark.client.ssh_documents import (
     SSHCertificatePage,
     SSHCertificateRequest,
     SSHRenewal,
-)
-from mintmark.client.provisioner_documents import (
-    NewProvisioner,
-    ProvisionerDocument,
-    ProvisionerList,
-    ProvisionerRemoval,
-    ProvisionerReplacement,
-    ProvisionerRotation,
 )
 from mintmark.client.transport import Answer, Transport
 from mintmark.model.errors import Error, Kind
