@@ -350,7 +350,8 @@ def _what_next(place: Place, added: ProvisionerDocument) -> list[str]:
                 f"  {place.command(f'ssh user NAME --provisioner {name}')}",
             ]
         case "oidc":
-            client, back = entry.get("client_id"), entry.get("listen_address") or "127.0.0.1"
+            client, back = entry.get("client_id"), entry.get("listen_address", "")
+            back = f"127.0.0.1{back}" if not back or back.startswith(":") else back
             return [
                 f"at the provider, client {client} needs the redirect URI http://{back}",
                 "people sign in with:",
