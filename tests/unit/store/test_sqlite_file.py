@@ -304,6 +304,28 @@ def test_a_list_that_takes_long_is_left_to_the_thread(tmp_path, clock, run, monk
     run(store.close())
 
 
+def test_a_list_that_waits_for_the_disk_is_given_up_once(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(connection, "SOON_SECONDS", -1)
+    monkeypatch.setattr(connection, "_QUESTION_STEPS", 1)
+    handle = apsw.Connection(str(tmp_path / "mintmark.db"))
+
+    def reading(c):
+        with pytest.raises(apsw.InterruptError):
+            c.execute("SELECT * FROM issuers").fetchall()
+        return c.execute("SELECT count(*) FROM issuers").get  # as the end of a transaction is
+
+    assert connection.soon(handle, reading, 1_000_000) == 1
+    handle.close()
+
+
+def test_serials_for_a_krl_say_when_there_is_no_database(store, tmp_path):
+    (tmp_path / "mintmark.db").rename(tmp_path / "moved.db")
+    with pytest.raises(Error) as refused:
+        list(store.krl_serials(0))
+    assert refused.value.kind is Kind.UNAVAILABLE
+    (tmp_path / "moved.db").rename(tmp_path / "mintmark.db")
+
+
 def test_a_list_may_be_given_up_at_any_step(tmp_path, clock, run, monkeypatch):
     """Also where it ends its transaction: the connection is the one that commits."""
     monkeypatch.setattr(connection, "_QUESTION_STEPS", 1)

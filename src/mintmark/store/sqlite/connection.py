@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 BUSY_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 1.0
+SOON_SECONDS: Final = 0.005
 _NAP_SECONDS: Final = 0.0001
 _QUESTION_STEPS: Final = 500
 _CACHE_KIB: Final = 16_384
@@ -134,10 +135,11 @@ def snapshot(connection: apsw.Connection) -> Iterator[None]:
 
 
 def soon(connection: apsw.Connection, work: Callable[[apsw.Connection], T], steps: int) -> T | None:
-    """Do some reading, or return None when it takes too many steps; leaves no transaction open.
+    """Do some reading, or return None when it takes too many steps or waits for the disk.
 
     SQLite counts the steps of a statement over all its runs, so that now and then a short one
-    is asked about too: what is counted here are the questions of all statements together.
+    is asked about too: what is counted here are the questions of all statements together. No
+    transaction is left open.
     """
     connection.set_progress_handler(_Budget(steps // _QUESTION_STEPS), _QUESTION_STEPS)
     try:
@@ -151,16 +153,20 @@ def soon(connection: apsw.Connection, work: Callable[[apsw.Connection], T], step
 
 
 class _Budget:
-    """A progress handler that stops at one question, once."""
+    """A progress handler that stops once: at one question, or when the time is over."""
 
-    __slots__ = ("_left",)
+    __slots__ = ("_left", "_until")
 
     def __init__(self, questions: int) -> None:
         self._left = questions
+        self._until = time.monotonic() + SOON_SECONDS
 
     def __call__(self) -> bool:
         self._left -= 1
-        return self._left == 0
+        if self._left == 0 or (self._left > 0 and time.monotonic() > self._until):
+            self._left = 0
+            return True
+        return False
 
 
 def version(connection: apsw.Connection) -> int:
