@@ -21,6 +21,8 @@ from mintmark.authority.workflow.issue import issue
 from mintmark.authority.workflow.renew import rekey, renew
 from mintmark.authority.workflow.revoke import revoke
 from mintmark.model.access import Burn, Credential, Operation, Requester, ServiceRule
+from mintmark.model.acme import Account, AccountStatus
+from mintmark.model.act import Act
 from mintmark.model.certificate import Reason
 from mintmark.model.errors import Error, Kind
 from mintmark.model.profile import SERVER
@@ -443,16 +445,47 @@ def test_an_expired_certificate_is_renewed_only_if_claimed(world):
     assert refused(world, renew(world.authority, who, again)) is Kind.CONFLICT
 
 
+def ordered(world, *names):
+    """Return a certificate of an ACME account, and the account."""
+    account = Account(
+        "x4kq", "acme", b"{}", b"t" * 32, AccountStatus.VALID, (), True, None, int(world.clock())
+    )
+    world.run(world.store.commit(Act(changes=(account,))))
+    names = pki.identifiers(*names)
+    requester = world.authority.policy.acme("acme").requester(account.id, names)
+    request = IssuanceRequest(requester.service, "server", pki.key(), names)
+    return world.run(issue(world.authority, requester, request)), account
+
+
 def test_an_acme_certificate_is_renewed_by_its_holder_wildcards_too(world):
-    names = pki.identifiers("web.internal", "*.web.internal")
-    account = world.authority.policy.acme("acme").requester("x4kq", names)
-    request = IssuanceRequest(account.service, "server", pki.key(), names)
-    own = world.run(issue(world.authority, account, request))
+    own, _ = ordered(world, "web.internal", "*.web.internal")
 
     new = world.run(renew(world.authority, shown(world, own), stored(world, own)))
 
-    assert (new.identifiers, new.service) == (names, "acme.acme.x4kq")
+    assert (new.identifiers, new.service) == (own.identifiers, "acme.acme.x4kq")
     assert new.replaces == own.serial
+
+
+@pytest.mark.parametrize("status", [AccountStatus.REVOKED, AccountStatus.DEACTIVATED])
+def test_what_an_ended_acme_account_ordered_has_no_successor(world, status):
+    own, account = ordered(world, "web.internal")
+    ended = replace(account, status=status, version=account.version + 1)
+    world.run(world.store.commit(Act(changes=(ended,))))
+
+    act = renew(world.authority, shown(world, own), stored(world, own))
+    assert refused(world, act) is Kind.FORBIDDEN
+    assert world.run(renew(world.authority, ADMIN, stored(world, own)))
+
+
+def test_a_renewal_keeps_a_lifetime_that_was_asked_for_to_the_last(world):
+    own = leaf(world, not_after=int(world.clock()) + DAY)
+    short = Claims(tls=Lifetimes(60, DAY, HOUR))
+    world.authority.policy = world.authority.policy.with_provisioners(
+        ssh_authority.provisioners(short)
+    )
+
+    new = world.run(renew(world.authority, shown(world, own), stored(world, own)))
+    assert new.not_after - new.not_before == DAY
 
 
 def test_a_rule_that_was_narrowed_since_narrows_renewals(world):

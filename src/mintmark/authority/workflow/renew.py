@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mintmark.authority.policy.approve import bounded, may_act_for
+from mintmark.authority.policy.provisioners import ACME
 from mintmark.authority.workflow.authority import Authority
 from mintmark.authority.workflow.issue import issue
 from mintmark.model.access import Operation, Requester
+from mintmark.model.acme import AccountStatus
 from mintmark.model.act import IdempotencyKey
 from mintmark.model.certificate import Certificate, StoredCertificate
 from mintmark.model.errors import Error, Kind
@@ -82,6 +84,8 @@ async def _succeed(
     may_act_for(requester, predecessor.service, Operation.RENEW)
     claims = renewal_claims(authority, requester, predecessor)
     check_alive(stored, authority.clock(), claims)
+    if not requester.is_admin:
+        await _check_account(authority, predecessor)
     request = IssuanceRequest(
         service=predecessor.service,
         profile=predecessor.profile,
@@ -136,6 +140,26 @@ def renewal_claims(
     )
 
 
+async def _check_account(authority: Authority, predecessor: Certificate) -> None:
+    """Refuse what an ACME account that was ended has ordered: its end would be none otherwise.
+
+    Raises:
+        Error: FORBIDDEN.
+    """
+    provisioner = authority.policy.provisioner_of(predecessor.service)
+    if not isinstance(provisioner, ACME):
+        return
+    id_ = predecessor.service.removeprefix(provisioner.service(""))
+    account = await authority.store.account(id_)
+    if account is None or account.status is not AccountStatus.VALID:
+        status = "unknown" if account is None else account.status.value
+        raise Error(
+            Kind.FORBIDDEN,
+            f"certificate {predecessor.id} is not renewed: ACME account {id_!r} is {status}",
+            hint="order a new certificate with an account that is valid",
+        )
+
+
 def check_alive(stored: StoredCertificate, now: float, claims: Claims | None) -> None:
     """Refuse a successor for a certificate that is worth nothing any more.
 
@@ -159,10 +183,15 @@ def check_alive(stored: StoredCertificate, now: float, claims: Claims | None) ->
 
 
 def _lifetime(authority: Authority, requester: Requester, predecessor: Certificate) -> int | None:
-    """Return the predecessor's lifetime if it is still allowed, else None for the default."""
+    """Return the predecessor's lifetime if it is still allowed, else None for the default.
+
+    What was asked of a provisioner until a moment may have had the backdating on top.
+    """
     profile = authority.policy.profiles.get(predecessor.profile)
     lifetime = predecessor.not_after - predecessor.not_before
     if profile is None or authority.clock() + lifetime > authority.issuing.issuer.not_after:
         return None
     bounds = bounded(profile, requester.lifetimes)
+    if requester.lifetimes and lifetime - authority.policy.backdate <= bounds.maximum:
+        lifetime = min(lifetime, bounds.maximum)
     return lifetime if bounds.minimum <= lifetime <= bounds.maximum else None
