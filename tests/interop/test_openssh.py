@@ -65,6 +65,10 @@ def people(place: Path) -> Iterator[People]:
     made = People(authority, path / "keys")
     made.path.mkdir()
     made.user("expired", "--lifetime", "1h", late_by="2d")
+    authority.mintmark(
+        "ssh", "host", "asleep", "--out", made.path / "asleep", "--lifetime", "1h", "--offline",
+        "--passphrase-file", authority.passphrase, late_by="2d",
+    ).succeeded()  # fmt: skip
     with authority.serving():
         yield made
 
@@ -301,6 +305,13 @@ def test_a_host_certificate_is_renewed_by_the_timer_and_seen_served(
     assert not marker.exists()
     reload(daemon)
     assert host_serial(host, good) == after
+
+
+def test_a_host_that_slept_too_long_renews_nothing(people: People):
+    certificate = people.path / "asleep-cert.pub"
+    before = certificate.read_text()
+    people.authority.mintmark("ssh", "renew", "--timer", certificate).refused("expired")
+    assert certificate.read_text() == before
 
 
 # --- rollover ----------------------------------------------------------------------------------
