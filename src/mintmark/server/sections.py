@@ -14,7 +14,17 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
 
@@ -27,6 +37,9 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 
 
 S = TypeVar("S", bound=Section)
+
+# What the key `type` means where it says which section stands there.
+TAG: Final = "Which of these it is."
 
 
 def key(meaning: str, gain: str) -> msgspec.Meta:

@@ -10,7 +10,7 @@ from msgspec import NODEFAULT, to_builtins
 
 from mintmark.model.time import duration
 from mintmark.server import yaml
-from mintmark.server.sections import Form, Section, brief, defaults, forms, plain, tag
+from mintmark.server.sections import TAG, Form, Section, brief, defaults, forms, plain, tag
 from mintmark.server.settings import (
     ACMEEntry,
     PatternEntry,
@@ -81,7 +81,6 @@ def _key_lines(form: Form, indent: str, described: set[tuple[str, str]]) -> Iter
     for section in form.sections:
         if len(form.sections) > 1:
             yield _prose(f"With type {tag(section)}: {section.__doc__}", indent)
-            described = described | {("type", forms(section)["type"].meaning)}
         yield from _entry_lines(section, "", indent, described)
     yield _prose(f"As {_EXAMPLES[form.sections[0]]}", indent)
 
@@ -91,17 +90,18 @@ def _entry_lines(
 ) -> Iterator[str]:
     """Yield a comment for each key of an entry, and of the mappings inside it."""
     known = {f"{above}{inner}": one for inner, one in forms(section).items()}
+    told = [inner for inner, one in known.items() if (inner, one.meaning) in described]
     for inner, one in known.items():
-        if (inner, one.meaning) in described:
+        if inner in told or one.meaning == TAG:
             continue
         words = f"{one.meaning} {_capital(one.words)}. Attacker gains: {one.gain}."
         yield _prose(f"{inner}: {words}", indent, hang="    ")
         for below in one.sections:
             item = "[]." if get_origin(one.base) is tuple else "."
             yield from _entry_lines(below, f"{inner}{item}", indent, described)
-    if not above and any((inner, one.meaning) in described for inner, one in known.items()):
+    if told and not above:
         yield _prose("Its other keys are those above.", indent)
-    described |= {(inner, one.meaning) for inner, one in known.items()}
+    described |= {(inner, one.meaning) for inner, one in known.items() if one.meaning != TAG}
 
 
 def _value_lines(name: str, value: Any, form: Form, indent: str, mark: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import IdentifierType
 from mintmark.model.provisioner import ACMEProvisioner, ChallengeType
 from mintmark.model.time import DAY, MINUTE, duration
-from mintmark.server.sections import Section, key, span, wrong
+from mintmark.server.sections import TAG, Section, key, span, wrong
 from mintmark.server.settings.claims import Known, missing, refused
 from mintmark.server.settings.values import (
     Count,
@@ -31,7 +31,7 @@ class ACMEEntry(Section, frozen=True, kw_only=True):
     """An ACME server of its own, at `/acme/NAME/directory`."""
 
     name: Annotated[ProvisionerName, key("In its URLs: a-z, 0-9 and '-'.", "nothing")]
-    type: Annotated[Literal["acme"], key("What it speaks.", "nothing")] = "acme"
+    type: Annotated[Literal["acme"], key(TAG, "nothing")] = "acme"
     identifier_types: Annotated[
         Annotated[tuple[Literal["dns", "ip"], ...], Meta(min_length=1, max_length=2)],
         key("Kinds of identifier that orders may have.", "certificates for addresses or names"),

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from mintmark.model.errors import Error, Kind
 from mintmark.model.provisioner import JWKProvisioner
-from mintmark.server.sections import Section, key, unknown
+from mintmark.server.sections import TAG, Section, key, unknown
 from mintmark.server.settings.claims import ClaimsEntry, Known, RulesEntry, refused
 from mintmark.server.settings.values import ProvisionerName
 from mintmark.wire import jose, jwe
@@ -32,7 +32,7 @@ class JWKEntry(Section, frozen=True, kw_only=True):
     """Tokens signed by a key whose private half its owners unlock with a password."""
 
     name: Annotated[ProvisionerName, key("The iss of its tokens: a-z, 0-9 and '-'.", "nothing")]
-    type: Annotated[Literal["jwk"], key("What it asks for.", "nothing")]
+    type: Annotated[Literal["jwk"], key(TAG, "nothing")]
     key: Annotated[Annotated[dict[str, str], Meta(max_length=20)], _MEANING]
     encrypted_key: Annotated[
         Annotated[str, Meta(max_length=16384)],

@@ -14,7 +14,7 @@ from msgspec import Meta, field
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import IdentifierType
 from mintmark.model.provisioner import GroupMapping, OIDCProvisioner
-from mintmark.server.sections import Section, at, key, wrong
+from mintmark.server.sections import TAG, Section, at, key, wrong
 from mintmark.server.settings.claims import ClaimsEntry, Known, RulesEntry, missing
 from mintmark.server.settings.values import Lifetime, Line, ProvisionerName, Texts
 from mintmark.wire import pem
@@ -124,7 +124,7 @@ class OIDCEntry(Section, frozen=True, kw_only=True):
     """People who sign in at an OpenID provider."""
 
     name: Annotated[ProvisionerName, key("What clients call it by: a-z, 0-9 and '-'.", "nothing")]
-    type: Annotated[Literal["oidc"], key("What it asks for.", "nothing")]
+    type: Annotated[Literal["oidc"], key(TAG, "nothing")]
     configuration_endpoint: Annotated[
         Line,
         key(

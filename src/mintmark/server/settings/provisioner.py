@@ -20,7 +20,7 @@ from mintmark.model.provisioner import (
     TokenProvisioner,
     X5CProvisioner,
 )
-from mintmark.server.sections import Section, brief, decode_one, key, wrong
+from mintmark.server.sections import TAG, Section, brief, decode_one, key, wrong
 from mintmark.server.settings.acme_provisioner import ACMEEntry
 from mintmark.server.settings.claims import ClaimsEntry, Known, RulesEntry
 from mintmark.server.settings.jwk_provisioner import JWKEntry
@@ -40,7 +40,7 @@ class X5CEntry(Section, frozen=True, kw_only=True):
     """Tokens signed by the key of a certificate under given roots (RFC 7515 §4.1.6)."""
 
     name: Annotated[ProvisionerName, key("What clients call it by: a-z, 0-9 and '-'.", "nothing")]
-    type: Annotated[Literal["x5c"], key("What it asks for.", "nothing")]
+    type: Annotated[Literal["x5c"], key(TAG, "nothing")]
     roots: Annotated[
         Certificates,
         key("PEM of the roots; empty takes this authority's own.", "certificates for anybody"),
@@ -84,7 +84,7 @@ class SSHPOPEntry(Section, frozen=True, kw_only=True):
     """Holders of an SSH certificate of ours, who renew, rekey and revoke it."""
 
     name: Annotated[ProvisionerName, key("What clients call it by: a-z, 0-9 and '-'.", "nothing")]
-    type: Annotated[Literal["sshpop"], key("What it asks for.", "nothing")]
+    type: Annotated[Literal["sshpop"], key(TAG, "nothing")]
     claims: Annotated[
         ClaimsEntry,
         key("Whether it renews at all, and after expiry.", "a key stolen long ago works again"),
@@ -112,7 +112,7 @@ class TokenEntry(Section, frozen=True, kw_only=True):
     name: Annotated[
         ProvisionerName, key("What the audit log calls it by: a-z, 0-9 and '-'.", "nothing")
     ]
-    type: Annotated[Literal["token"], key("What it asks for.", "nothing")]
+    type: Annotated[Literal["token"], key(TAG, "nothing")]
     claims: Annotated[
         ClaimsEntry,
         key("Lifetimes; of X.509, left out, those of the profile.", "a stolen key works longer"),
