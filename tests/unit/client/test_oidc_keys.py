@@ -164,6 +164,17 @@ def test_a_provider_that_is_down_is_asked_now_and_then_only(providers, provider,
     run(providers.keys(PEOPLE))
 
 
+def test_a_clock_that_is_set_back_asks_again(providers, provider, clock, run):
+    clock.advance(10 * DAY)
+    run(providers.keys(PEOPLE))
+    clock.advance(-10 * DAY)
+    run(providers.keys(PEOPLE))
+    assert provider.rounds == 2
+    provider.down = True
+    clock.advance(-DAY)
+    assert run(providers.keys(PEOPLE))
+
+
 def test_two_provisioners_of_one_provider_share_its_keys(providers, provider, run):
     run(providers.keys(PEOPLE))
     run(providers.keys(OIDCProvisioner("others", ISSUER, "another-client")))

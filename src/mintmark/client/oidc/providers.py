@@ -113,8 +113,9 @@ class OpenIDProviders:
     def _is_due(self, known: _Known, missing: str) -> bool:
         """Whether the provider has to be asked, and may be by now."""
         now = self._clock()
-        is_wanted = now >= known.fresh_until or (missing and not _has(known.keys, missing))
-        return bool(is_wanted) and now - known.asked_at >= PAUSE
+        is_fresh = known.asked_at <= now < known.fresh_until  # or the clock was set back
+        is_wanted = not is_fresh or (missing and not _has(known.keys, missing))
+        return bool(is_wanted) and not 0 <= now - known.asked_at < PAUSE
 
     def _usable(self, provisioner: OIDCProvisioner, known: _Known) -> ProviderKeys:
         now = self._clock()
