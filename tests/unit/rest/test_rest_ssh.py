@@ -799,6 +799,21 @@ def test_show_and_revoke_take_both_kinds(world):
     assert reply.status == 200
 
 
+def test_a_serial_is_checked_and_revoked_whatever_kind_it_is_of(world):
+    certificate = world.ssh_certificate("webapp")
+    peer = world.peer("webapp")
+
+    def check(text):
+        return world.ask("GET", f"/crl/check/{text}", peer=peer).json
+
+    assert check(certificate.number)["status"] == "active"
+    assert check(f"0x{certificate.serial.hex()}")["serial_number"] == certificate.serial.hex()
+    wish = {"serial_number": str(certificate.number)}
+    assert world.ask("POST", "/crl/revoke", peer=peer, json=wish).status == 200
+    assert check(certificate.number)["status"] == "revoked"
+    assert check(1)["status"] == "unknown"
+
+
 def test_download_gives_the_line(world):
     certificate = world.ssh_certificate("webapp")
     peer = world.peer("webapp")

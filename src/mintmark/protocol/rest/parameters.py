@@ -27,6 +27,7 @@ _HEX = re.compile(r"(?:0[xX])?([0-9a-fA-F]{1,40})")
 _COLON_HEX = re.compile(r"[0-9a-fA-F]{1,2}(?::[0-9a-fA-F]{1,2}){0,19}")
 _DECIMAL = re.compile(r"[0-9]{1,49}")
 SERIAL_OCTETS = 20
+SSH_SERIAL_OCTETS = 8
 
 Query = TypeVar("Query", bound=msgspec.Struct)
 
@@ -148,6 +149,15 @@ def parse_serial(text: str) -> bytes:
             hint="write it in hex, with or without colons, or in decimal",
         )
     return number.to_bytes(SERIAL_OCTETS, "big")
+
+
+def on_record(serial: bytes) -> bytes:
+    """Return a serial from `parse_serial` in the length in which it may be on record.
+
+    Those of SSH have 64 bits, and those of X.509 here always more.
+    """
+    short = serial[-SSH_SERIAL_OCTETS:]
+    return short if int.from_bytes(serial) == int.from_bytes(short) else serial
 
 
 def decode_query(query: str, struct: type[Query] | None) -> Query | None:

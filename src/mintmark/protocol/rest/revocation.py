@@ -19,6 +19,7 @@ from mintmark.model.errors import Error, Kind
 from mintmark.model.time import timestamp
 from mintmark.protocol.rest.parameters import (
     find_certificate,
+    on_record,
     parse_serial,
     require_of_proof,
 )
@@ -57,7 +58,7 @@ async def revoke_by_serial(call: Call) -> Response:
     if wish.certificate_id is not None and wish.serial_number is None:
         named = wish.certificate_id
     elif wish.serial_number is not None and wish.certificate_id is None:
-        named = parse_serial(wish.serial_number).hex()
+        named = f"cert_{on_record(parse_serial(wish.serial_number)).hex()}"
     else:
         raise Error(
             Kind.MALFORMED,
@@ -84,7 +85,7 @@ async def revocation_of(call: Call, stored: StoredCertificate, reason: str) -> R
 async def check_serial(call: Call) -> Response:
     """Answer what a serial is worth now, whoever's it is: OCSP tells everybody the same."""
     serial = parse_serial(call.arguments["serial"])
-    stored = await call.authority.store.certificate(serial)
+    stored = await call.authority.store.certificate(on_record(serial))
     if stored is None:
         return json_answer(
             200, SerialStatus(serial_number=serial.hex(), status="unknown", revoked=False)
@@ -93,7 +94,7 @@ async def check_serial(call: Call) -> Response:
     return json_answer(
         200,
         SerialStatus(
-            serial_number=serial.hex(),
+            serial_number=stored.certificate.serial.hex(),
             status=stored.status(call.authority.clock()).value,
             revoked=revocation is not None,
             revoked_at=timestamp(revocation.revoked_at) if revocation else None,
