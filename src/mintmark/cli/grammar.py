@@ -92,8 +92,8 @@ INIT: Final = Command(
     "creating:init",
     name="init",
     short_help="Create an authority.",
-    help="Create an authority: root, intermediate, configuration, database, and the "
-    "certificates of the server and of its administrator.\n\n"
+    help="Create an authority: root, intermediate, SSH CA keys, configuration, database, and "
+    "the certificates of the server and of its administrator.\n\n"
     "A mintmark.yaml that already lies in DIR is taken as it is.",
     params=[
         *_listening(),

@@ -24,7 +24,7 @@ from mintmark.model.access import Operation
 from mintmark.model.act import RateClaim
 from mintmark.model.errors import Error, Kind
 from mintmark.model.time import DAY
-from mintmark.server import app, ceremony, compose, listener, local, own
+from mintmark.server import app, ceremony, compose, listener, local, own, ssh_files
 from mintmark.server.compose import open_authority
 from mintmark.server.directory import Directory
 from mintmark.server.local import LocalTransport, bootstrap, finish_own, publish_root_crl
@@ -465,6 +465,8 @@ def test_an_intermediate_with_constrained_names_certifies_its_administrator(tmp_
 
     (name,) = wire_certificate.parse(made.admin.certificate_der()).identifiers
     assert name.value.endswith("/admin-cli")
+    assert len(ssh_files.load(made, PASSPHRASE).issuing) == 2
+    assert list(ssh_files.problems(made)) == []
 
 
 def test_own_rules_leave_the_authority_as_it_is(directory, clock):
