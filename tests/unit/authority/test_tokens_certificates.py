@@ -10,6 +10,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mintmark.authority.issuance.ssh_keys import SSHIssuingKey
 from mintmark.authority.signer.file import FileSigner
@@ -544,3 +546,39 @@ def test_two_ways_to_verify_a_token_are_none(world):
     text = jwt.sign({"x5c": encoded, "kid": kid}, world.claims(), KEY)
     assert world.refused(text).detail == FORGED
     assert json.loads(SERVICES.key)["kid"] == kid
+
+
+# --- whatever is in the header -----------------------------------------------------------------
+
+
+@given(place=st.integers(0, 2000), value=st.integers(0, 255), cut=st.booleans())
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_certificate_with_one_octet_changed_is_refused(world, place, value, cut):
+    if not hasattr(world, "examples"):
+        leaf = world.leaf(LEAF_KEY, service="jwk.services.web")
+        world.examples = leaf, world.ssh_certificate(LEAF_KEY)
+    leaf, certificate = world.examples
+    for whole, token, purpose in (
+        (leaf, lambda one: world.x5c(LEAF_KEY, *chain(world, one)), Purpose.SIGN),
+        (leaf, lambda one: world.renewal(LEAF_KEY, one), Purpose.RENEW),
+        (certificate, lambda one: world.possession(LEAF_KEY, one), Purpose.SSH_RENEW),
+    ):
+        at = place % len(whole.der)
+        changed = whole.der[:at] + (b"" if cut else bytes([value])) + whole.der[at + 1 :]
+        if changed != whole.der:
+            text = token(replace(whole, der=changed))
+            assert world.refused(text, purpose).kind is Kind.BAD_TOKEN
+
+
+@given(octets=st.binary(max_size=300), count=st.integers(1, 9))
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_octets_that_are_no_certificate_are_refused(world, octets, count):
+    encoded = base64.b64encode(octets).decode()
+    for header, issuer in (
+        ({"x5c": [encoded] * count}, "machines"),
+        ({"x5cInsecure": [encoded] * count}, "step-ca-client/1.0"),
+        ({"sshpop": encoded}, "hosts"),
+    ):
+        text = jwt.sign(header, world.claims(iss=issuer), LEAF_KEY)
+        for purpose in (Purpose.SIGN, Purpose.RENEW, Purpose.SSH_RENEW):
+            assert world.refused(text, purpose).detail == FORGED
