@@ -176,4 +176,6 @@ class Act:
     @property
     def certificates(self) -> tuple[Certificate, ...]:
         """Every new certificate, companions behind the first one."""
-        return () if self.certificate is None else (self.certificate, *self.companions)
+        if self.certificate is None:
+            return ()
+        return (self.certificate, *self.companions) if self.companions else (self.certificate,)

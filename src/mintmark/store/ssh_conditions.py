@@ -23,9 +23,10 @@ class SSHConditions:
         provisioners: version by name; 0 when there is none.
     """
 
-    __slots__ = ("banned", "provisioners", "used")
+    __slots__ = ("_asked", "banned", "provisioners", "used")
 
     def __init__(self) -> None:
+        self._asked = False  # whether an act of the batch has to do with any of it
         self.banned: Final[dict[tuple[bytes, str], bool]] = {}
         self.used: Final[dict[bytes, bool]] = {}
         self.provisioners: Final[dict[str, int]] = {}
@@ -34,6 +35,7 @@ class SSHConditions:
         """Note what has to be known to decide an act."""
         if not _concerns(act):
             return
+        self._asked = True
         for certificate in act.certificates:
             for key in ban_keys(certificate):
                 self.banned[key] = False
@@ -46,7 +48,7 @@ class SSHConditions:
 
     def refuse(self, act: Act) -> Error | None:
         """Return why an act cannot be, or None."""
-        if not _concerns(act):
+        if not self._asked:
             return None
         return (
             self._used_up(act)
@@ -57,7 +59,7 @@ class SSHConditions:
 
     def count(self, act: Act) -> None:
         """Take in an admitted act, so that the next ones of the batch see it."""
-        if not _concerns(act):
+        if not self._asked:
             return
         for ban in act.bans:
             self.banned[ban.value, ban.kind.value] = True
