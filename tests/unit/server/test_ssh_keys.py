@@ -14,9 +14,11 @@ import pytest
 
 from mintmark.authority.issuance.hierarchy import Subject
 from mintmark.authority.signer.file import generate
+from mintmark.authority.workflow import provisioners
 from mintmark.authority.workflow.ssh import issue_ssh
 from mintmark.model.errors import Error, Kind
 from mintmark.model.keys import SSH_CA_KEY_TYPES, KeyType
+from mintmark.model.provisioner import SSHPOPProvisioner
 from mintmark.model.ssh import Generation, SSHCertificateType, SSHRequest
 from mintmark.model.time import DAY
 from mintmark.server import app, ceremony, compose, ssh_files, ssh_keys
@@ -449,6 +451,23 @@ def test_no_ca_key_of_ssh_is_ever_certified(directory, clock):
             assert keys <= one.authority.policy.authority_keys
             policy = compose.policy(one.settings, one.authority.issuers, one.authority.ssh)
             assert keys <= policy.authority_keys
+
+    asyncio.run(story())
+
+
+def test_stored_provisioners_and_new_keys_are_in_force_together(directory, clock):
+    async def story():
+        async with opened(directory, clock) as one:
+            authority = one.authority
+            upkeep = Upkeep(one, ServerTLS(tls_settings(one)))
+            await provisioners.add(authority, LOCAL_ADMIN, SSHPOPProvisioner("pop"))
+            following = await ssh_keys.prepare(directory, PASSPHRASE, USER, clock=clock)
+            await upkeep.turn()
+            await provisioners.refresh(authority)
+            await provisioners.add(authority, LOCAL_ADMIN, SSHPOPProvisioner("pop2"))
+
+            assert authority.policy.provisioners.keys() >= {"pop", "pop2"}
+            assert following.key.spki_sha256 in authority.policy.authority_keys
 
     asyncio.run(story())
 
