@@ -353,7 +353,6 @@ def test_sqlite_answers_early_questions_without_suspending(ssh, open_store):
         ssh.banned("alice", bytes(32)),
         ssh.provisioners_version(),
         ssh.provisioners(),
-        ssh.latest_krl(),
         ssh.ssh_host_exists("a", NOW),
     ):
         with pytest.raises(StopIteration):

@@ -65,7 +65,7 @@ class SQLiteSSH(SQLiteACME):
 
     async def latest_krl(self) -> StoredKRL | None:
         """Return the newest KRL."""
-        row = self._row(ssh_rows.KRL, ())
+        row = await self._scan(lambda c: c.execute(ssh_rows.KRL).fetchone())  # of any size
         return None if row is None else ssh_rows.krl(row)
 
     async def add_krl(self, krl: StoredKRL) -> bool:
