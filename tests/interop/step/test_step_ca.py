@@ -10,6 +10,8 @@ from cryptography import x509
 from tests.interop.programs import program, run, until
 from tests.interop.step.service import Host
 
+pytestmark = pytest.mark.interop
+
 
 def names(certificate: x509.Certificate) -> set[str]:
     kind = x509.SubjectAlternativeName

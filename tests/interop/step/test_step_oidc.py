@@ -11,6 +11,8 @@ from tests.interop.programs import program, run
 from tests.interop.step.openid import ALICE, Provider
 from tests.interop.step.service import Host
 
+pytestmark = pytest.mark.interop
+
 EMAIL = ALICE["email"]
 
 

@@ -14,6 +14,8 @@ import pytest
 from tests.interop.programs import Daemon, Result, free_port, listens, program, run, running, until
 from tests.interop.step.service import Host
 
+pytestmark = pytest.mark.interop
+
 ME = getpass.getuser()
 NAME = "localhost"
 
