@@ -13,12 +13,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mintmark.authority.workflow.tokens import Purpose
+from mintmark.authority.workflow.issue import issue
+from mintmark.authority.workflow.tokens import Purpose, requester_from_jwt
 from mintmark.model.access import Credential, Operation
 from mintmark.model.errors import Error, Kind
 from mintmark.model.provisioner import Claims, JWKProvisioner
+from mintmark.model.request import IssuanceRequest
 from mintmark.model.ssh import SSHCertificateType
 from mintmark.wire import jose, jwt
+from tests import pki
 from tests.unit.authority.token_world import (
     HOST,
     KEY,
@@ -535,3 +538,25 @@ def test_a_used_token_is_forgotten_only_when_it_could_not_be_used_again(open_sto
     clock.advance(3600)
     run(world.store.tidy(int(clock())))
     assert "expired" in world.refused(text).detail
+
+
+def test_of_many_requests_with_one_token_one_gets_a_certificate(open_store, clock, run):
+    first, second = World(open_store(), clock, run), World(open_store(), clock, run)
+    text = first.token()
+
+    async def ask(world):
+        verified = await requester_from_jwt(world.authority, text, Purpose.SIGN, "192.0.2.1")
+        request = IssuanceRequest(
+            verified.requester.service, "peer", pki.key(), verified.requester.identifiers
+        )
+        return await issue(world.authority, verified.requester, request)
+
+    async def all_at_once():
+        asked = (ask(world) for world in (first, second) for _ in range(8))
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    outcomes = run(all_at_once())
+    issued = [one for one in outcomes if not isinstance(one, Exception)]
+    assert len(issued) == 1
+    assert {one.kind for one in outcomes if isinstance(one, Exception)} == {Kind.BAD_TOKEN}
+    assert run(first.store.count())["certificates"] == 1
