@@ -287,7 +287,8 @@ class StoredProvisioner:
     Args:
         name: of the provisioner, of any type only once.
         type: a key of `PROVISIONER_TYPES`.
-        document: the provisioner as JSON, empty once it was removed.
+        document: the provisioner as JSON, sealed under the authority's secret; empty once it
+            was removed.
         version: of the row; 1 is new, each change adds one, also removal and return.
         updated_at: Unix seconds.
     """

@@ -15,6 +15,7 @@ from mintmark.authority.policy.whitelist import Whitelist
 from mintmark.authority.workflow import provisioners
 from mintmark.authority.workflow.provisioned import Provisioned
 from mintmark.authority.workflow.provisioners import Origin
+from mintmark.authority.workflow.secrets import PROVISIONERS, seal
 from mintmark.model.act import Act, AuditRecord
 from mintmark.model.errors import Error, Kind
 from mintmark.model.provisioner import (
@@ -303,12 +304,31 @@ def test_the_configuration_wins_over_a_stored_one_of_its_name(world, caplog):
     provisioners.configure(world.authority, configured)
 
 
+def store(world, row, name="broken"):
+    """Write a row past the workflow, as who can write to the database could."""
+    rows = world.run(world.store.provisioners())
+    version = next((one.version for one in rows if one.name == name), 0) + 1
+    row = row(version)
+    act = Act(AuditRecord("provisioner.add", 0.0, "somebody"), provisioner=row)
+    world.run(world.store.commit(act))
+    world.run(provisioners.refresh(world.authority))
+
+
+def sealed(world, type_, document):
+    """Return what makes a row of a document that this authority sealed."""
+
+    def row(version):
+        octets = seal(world.authority, PROVISIONERS, document, f"{type_} broken {version}")
+        return StoredProvisioner("broken", type_, octets, version, 0)
+
+    return row
+
+
 @pytest.mark.parametrize(
     ("type_", "document", "words"),
     [
         pytest.param("x5c", b"nonsense", "cannot be read", id="no JSON"),
         pytest.param("x5c", b"[]", "cannot be read", id="another shape"),
-        pytest.param("x5c", b'{"name":"other"}', "that of 'other'", id="another name"),
         pytest.param("saml", b'{"name":"broken"}', "not known here", id="unknown type"),
         pytest.param(
             "x5c", b'{"name":"broken","rules":{"names":["10.0.0.1/8"]}}', "network", id="bad rule"
@@ -322,21 +342,74 @@ def test_the_configuration_wins_over_a_stored_one_of_its_name(world, caplog):
         ),
     ],
 )
-def test_what_is_stored_wrongly_is_left_out_and_named(world, caplog, type_, document, words):
-    rows = world.run(world.store.provisioners())
-    version = next((row.version for row in rows if row.name == "broken"), 0)
-    row = StoredProvisioner("broken", type_, document, version + 1, 0)
-    act = Act(AuditRecord("provisioner.add", 0.0, "somebody"), provisioner=row)
-    world.run(world.store.commit(act))
+def test_what_is_stored_wrongly_is_left_out_and_named(world, type_, document, words):
+    store(world, sealed(world, type_, document))
     add(world, {"name": "x", "type": "x5c"})
-    with caplog.at_level(logging.WARNING):
-        world.run(provisioners.refresh(world.authority))
     assert "broken" not in world.authority.policy.provisioners
     assert "x" in world.authority.policy.provisioners
     ask(world, "POST", json={"provisioner": jwk("broken")}).problem(409, "conflict")
     found = ask(world, "GET", "/broken").json
     assert words in found["problem"]
     assert ask(world, "DELETE", "/broken").status == 200
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        pytest.param({"document": b'{"name":"broken","key":"{}"}'}, id="in the clear"),
+        pytest.param({"name": "broken"}, id="another name"),
+        pytest.param({"type": "token"}, id="another type"),
+        pytest.param({"version": 5}, id="another version"),
+    ],
+)
+def test_who_can_write_to_the_database_makes_no_provisioner(world, forged, monkeypatch):
+    add(world, {"name": "robots", "type": "x5c"})
+    (true,) = (one for one in world.authority.provisioned.rows if one.name == "robots")
+    false = replace(true, **forged)
+
+    async def rows():
+        return [false]
+
+    async def version():
+        return 1 << 40
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.store, "provisioners", rows)
+        patched.setattr(world.store, "provisioners_version", version)
+        world.run(provisioners.refresh(world.authority))
+        assert false.name not in world.authority.policy.provisioners
+        (found,) = (
+            one for one in world.run(provisioners.listed(world.authority)) if one.name == false.name
+        )
+        assert "cannot be decrypted" in found.problem
+        assert found.settings is None
+    world.run(provisioners.refresh(world.authority))
+    assert "robots" in world.authority.policy.provisioners
+
+
+def test_the_database_holds_no_secret_of_a_provisioner_in_the_clear(world):
+    add(world, oidc("dex", client_secret=SECRET))
+    rows = {row.name: row for row in world.run(world.store.provisioners())}
+    assert SECRET.encode() not in rows["dex"].document
+
+
+@pytest.mark.parametrize("name", ["one", "a-2"])
+def test_what_is_stored_says_the_whole_provisioner(world, name):
+    every = (
+        {"name": name, "type": "acme", "lifetime": "7d", "challenges": ["dns-01"]},
+        jwk(name, encrypted_key=ENCRYPTED, claims={"tls": {"max": "2h"}, "renewal": False}),
+        oidc(
+            name,
+            required_claims={"department": ["ops"]},
+            mappings=[{"claims": {"a": "b"}, "principals": ["{email}"], "lifetime": "1h"}],
+            rules={"names": ["*.a"], "profiles": ["client", "peer"], "ssh_profiles": []},
+        ),
+    )
+    for entry in every:
+        add(world, entry)
+        world.authority.provisioned.version = -1  # read again from the database
+        assert ask(world, "GET", f"/{name}").json["provisioner"] == entry
+        ask(world, "DELETE", f"/{name}")
 
 
 def test_servers_look_every_second_and_outlive_a_database_that_is_away(world, monkeypatch, caplog):

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from mintmark.authority.policy.approve import Policy
 from mintmark.authority.policy.provisioners import JWK, compiled
 from mintmark.authority.policy.whitelist import Whitelist
-from mintmark.authority.workflow.provisioned import decode, encode
 from mintmark.model.errors import Error, Kind
 from mintmark.model.profile import BUILT_IN
 from mintmark.model.provisioner import (
@@ -28,7 +27,6 @@ from mintmark.model.provisioner import (
     OIDCProvisioner,
     Rules,
     SSHPOPProvisioner,
-    StoredProvisioner,
     TokenProvisioner,
     X5CProvisioner,
 )
@@ -469,13 +467,6 @@ def test_a_document_says_the_whole_provisioner(provisioner):
     assert codec.parse(json.loads(json.dumps(document)), POLICY) == provisioner
     assert list(document)[:2] == ["name", "type"]
     assert yaml.read(yaml.write(document)) == json.loads(json.dumps(document))
-
-
-@pytest.mark.parametrize("provisioner", EVERY, ids=lambda one: one.name)
-def test_what_is_stored_says_the_whole_provisioner(provisioner):
-    type_ = next(word for word, one in PROVISIONER_TYPES.items() if isinstance(provisioner, one))
-    row = StoredProvisioner(provisioner.name, type_, encode(provisioner), 1, 0)
-    assert decode(row) == provisioner
 
 
 def test_a_wrong_document_is_the_requesters_fault():

@@ -19,12 +19,18 @@ from mintmark.authority.policy.approve import Policy
 from mintmark.authority.policy.provisioners import compiled
 from mintmark.authority.policy.whitelist import require
 from mintmark.authority.workflow.authority import Authority
-from mintmark.authority.workflow.provisioned import check_free, decode, encode, merge, taken
+from mintmark.authority.workflow.stored_provisioners import (
+    check_free,
+    decode,
+    encode,
+    merge,
+    taken,
+    type_of,
+)
 from mintmark.model.access import Operation, Requester
 from mintmark.model.act import Act, AuditRecord
 from mintmark.model.errors import Error, Kind
 from mintmark.model.provisioner import (
-    PROVISIONER_TYPES,
     AnyProvisioner,
     JWKProvisioner,
     StoredProvisioner,
@@ -33,7 +39,6 @@ from mintmark.model.provisioner import (
 log = logging.getLogger(__name__)
 
 MOST: Final = 1000  # stored provisioners
-_TYPES: Final = {class_: word for word, class_ in PROVISIONER_TYPES.items()}
 # What no audit record repeats. The step protocol shows both to everybody; the log is for ever.
 _UNTOLD: Final = frozenset({"name", "client_secret", "encrypted_key"})
 
@@ -66,11 +71,6 @@ class Listed:
     version: int = 0
     updated_at: int | None = None
     problem: str = ""
-
-
-def type_of(provisioner: AnyProvisioner) -> str:
-    """Return the word for a provisioner's type."""
-    return _TYPES[type(provisioner)]
 
 
 async def refresh(authority: Authority) -> None:
@@ -197,7 +197,7 @@ async def rotate(
     """
     require(requester.is_admin, requester.service, Operation.ADMIN)
     await refresh(authority)
-    before = decode(_row(authority, provisioner.name, version))
+    before = _find(authority, _row(authority, provisioner.name, version).name).settings
     if isinstance(before, JWKProvisioner) and before.key == provisioner.key:
         raise Error(
             Kind.CONFLICT,
@@ -240,13 +240,7 @@ async def _write(
     before: int,
 ) -> Listed:
     """Commit a provisioner as the version after `before`, and put it in force here."""
-    row = StoredProvisioner(
-        provisioner.name,
-        type_of(provisioner),
-        encode(provisioner),
-        before + 1,
-        int(authority.clock()),
-    )
+    row = encode(authority, provisioner, before + 1)
     audit = _record(authority, requester, action, row, _told(provisioner))
     await authority.store.commit(Act(audit=audit, provisioner=row))
     _apply(authority, row)
@@ -283,7 +277,7 @@ def _put_in_force(authority: Authority) -> None:
         state.configured = replace(policy, provisioners=state.configured.provisioners)
     else:  # the configuration was read again
         state.configured = policy
-    merged, problems = merge(state.configured, state.rows)
+    merged, problems = merge(authority, state.configured, state.rows)
     for name, problem in problems.items():
         if state.problems.get(name) != problem:
             log.warning("stored provisioner '%s' is not in force: %s", name, problem)
@@ -299,13 +293,13 @@ def _listed(authority: Authority) -> list[Listed]:
             Listed(name, each.type, Origin.CONFIGURATION, each.settings)
             for name, each in sorted(configured.items())
         ),
-        *(_stored(row, state.problems.get(row.name, "")) for row in state.rows),
+        *(_stored(authority, row, state.problems.get(row.name, "")) for row in state.rows),
     ]
 
 
-def _stored(row: StoredProvisioner, problem: str) -> Listed:
+def _stored(authority: Authority, row: StoredProvisioner, problem: str) -> Listed:
     try:
-        settings = decode(row)
+        settings = decode(authority, row)
     except Error:  # which is the problem
         settings = None
     return Listed(row.name, row.type, Origin.STORED, settings, row.version, row.updated_at, problem)

@@ -16,6 +16,8 @@ from mintmark.model.errors import Error, Kind
 
 EXTERNAL_KEYS = "external account keys"
 """Purpose of the key that `ExternalKey.hmac_key` is sealed under; the context is its id."""
+PROVISIONERS = "stored provisioners"
+"""Purpose of the key that `StoredProvisioner.document` is sealed under."""
 
 _NONCE = 12  # octets; NIST SP 800-38D §8.2.2: random, for far fewer than 2^32 messages
 
