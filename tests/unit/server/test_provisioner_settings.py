@@ -269,7 +269,12 @@ def test_rsa_of_1024_bits_is_refused():
 
 
 @pytest.mark.parametrize(
-    "key", [ec.generate_private_key(ec.SECP384R1()), ed25519.Ed25519PrivateKey.generate()]
+    "key",
+    [
+        ec.generate_private_key(ec.SECP384R1()),
+        ec.generate_private_key(ec.SECP521R1()),
+        ed25519.Ed25519PrivateKey.generate(),
+    ],
 )
 def test_other_kinds_of_key_are_accepted(key):
     assert json.loads(entry(jwk_entry(**members(key))).key) == members(key)
