@@ -12,6 +12,8 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
+import msgspec
+
 from mintmark.model.errors import Error
 from mintmark.wire.http import Response
 from mintmark.wire.problem import MEDIA_TYPE, problem
@@ -100,10 +102,15 @@ def _field_line(field: tuple[str, str]) -> bytes:
 def refusal(status: int, error: Error, instance: str = "") -> Response:
     """Return a problem document for what the server itself refuses.
 
+    Which protocol was meant is not known yet: the member `message` (RFC 9457 §3.2) is the one
+    that clients of the step protocol show.
+
     Args:
         status: HTTP status, which HTTP itself prescribes for most of these.
         error: the refusal.
         instance: see `problem`.
     """
     headers = () if error.retry_after is None else (("Retry-After", str(error.retry_after)),)
-    return Response(status, problem(error, status, instance), MEDIA_TYPE, headers)
+    document = msgspec.json.decode(problem(error, status, instance))
+    body = msgspec.json.encode(document | {"message": document["detail"]})
+    return Response(status, body, MEDIA_TYPE, headers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import logging
 
 import pytest
@@ -14,6 +15,7 @@ from mintmark.model.time import DAY
 from mintmark.protocol.step.call import Access
 from mintmark.protocol.step.server import Route
 from mintmark.publication.crl import publish_if_due
+from mintmark.server.responses import refusal
 from mintmark.wire import pem
 from mintmark.wire.http import Peer
 from tests.unit.step.world import PEOPLE, SERVICES, provision
@@ -125,6 +127,14 @@ def test_a_body_that_is_no_document_is_refused_in_json(world, body):
 def test_a_body_over_its_limit_is_refused_in_json(world):
     world.post("/sign", {"csr": "x" * 300_000}).refused(413)
     world.post("/sign", b"[" * 40).refused(413)
+
+
+def test_what_the_server_refuses_before_it_knows_the_path_has_a_message_too():
+    told = Error(Kind.TOO_LARGE, "the body has more than 1 octet")
+
+    document = json.loads(refusal(413, told).body)
+
+    assert (document["status"], document["message"]) == (413, told.detail)
 
 
 @pytest.mark.parametrize("name", ["x-request-id", "x-smallstep-id"])

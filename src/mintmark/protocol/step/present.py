@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 from mintmark.authority.workflow.authority import Authority
@@ -30,7 +31,7 @@ def issued(authority: Authority, certificate: Certificate) -> Response:
     issuer = _issuer(authority, certificate.issuer)
     members: dict[str, Any] = {
         "crt": leaf,
-        "ca": pem.certificate(issuer.der).decode(),
+        "ca": _text(issuer.der),
         "certChain": [leaf, *_above(issuer)],
         "tlsOptions": TLS_OPTIONS,
     }
@@ -47,7 +48,12 @@ def _above(issuer: Issuer) -> list[str]:
     """Return the issuer and its own issuers, without the trust anchor."""
     if issuer.der == issuer.root:
         return []
-    return [pem.certificate(der).decode() for der in (issuer.der, *issuer.chain)]
+    return [_text(der) for der in (issuer.der, *issuer.chain)]
+
+
+@lru_cache(maxsize=64)  # issuers are few and in every answer
+def _text(der: bytes) -> str:
+    return pem.certificate(der).decode()
 
 
 def _issuer(authority: Authority, issuer_id: str) -> Issuer:
