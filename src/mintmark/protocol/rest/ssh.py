@@ -12,8 +12,6 @@ from mintmark.authority.workflow import ssh as workflow
 from mintmark.authority.workflow.tokens import Purpose
 from mintmark.client.documents import RevocationRequest, StatusWord
 from mintmark.client.ssh_documents import (
-    SignInProvider,
-    SignInProviders,
     SSHAuthorities,
     SSHBanDocument,
     SSHBanRequest,
@@ -27,7 +25,6 @@ from mintmark.model.act import IdempotencyKey
 from mintmark.model.certificate import CertificateKind, Reason, Status, StoredCertificate
 from mintmark.model.errors import Error, Kind
 from mintmark.model.profile import CLIENT
-from mintmark.model.provisioner import OIDCProvisioner
 from mintmark.model.request import IssuanceRequest
 from mintmark.model.ssh import (
     BanKind,
@@ -320,31 +317,4 @@ async def list_authorities(call: Call) -> Response:
     )
     return json_answer(
         200, SSHAuthorities(authorities=[authority_document(one) for one in trusted]), PUBLIC
-    )
-
-
-async def list_providers(call: Call) -> Response:
-    """Answer with the OpenID providers that people sign in at.
-
-    Nothing of it is secret: the `client_secret` of a native client is in every client
-    (RFC 8252 §8.5).
-    """
-    settings = (one.settings for one in call.authority.policy.provisioners.values())
-    return json_answer(
-        200,
-        SignInProviders(
-            providers=[
-                SignInProvider(
-                    name=one.name,
-                    configuration_endpoint=one.configuration_endpoint,
-                    client_id=one.client_id,
-                    client_secret=one.client_secret,
-                    scopes=list(one.scopes),
-                    listen_address=one.listen_address,
-                )
-                for one in settings
-                if isinstance(one, OIDCProvisioner)
-            ]
-        ),
-        PUBLIC,
     )

@@ -249,7 +249,7 @@ ROUTES: tuple[Route, ...] = (
         "listSignInProviders",
         "The OpenID providers that people sign in at.",
         Access.PUBLIC,
-        ssh.list_providers,
+        public.list_providers,
         answer=ssh_documents.SignInProviders,
     ),
     Route(
