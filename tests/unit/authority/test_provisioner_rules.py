@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mintmark.authority.issuance.leaf import draft_leaf, issue_leaf
 from mintmark.authority.issuance.serial import new_serial
 from mintmark.authority.policy.approve import approve, validity
+from mintmark.authority.policy.principals import PrincipalRules
 from mintmark.authority.policy.provisioners import compiled
 from mintmark.authority.policy.whitelist import SERVICE_ID, Whitelist
 from mintmark.authority.workflow.authenticate import (
@@ -135,11 +136,39 @@ def test_a_provisioner_without_a_good_key_is_refused(key):
     assert refused.value.kind is Kind.CONFIGURATION
 
 
-def test_a_mapping_gives_no_profile_that_its_rules_do_not_allow():
-    mapping = GroupMapping(("ops",), ssh_profiles=("ssh-root",))
+@pytest.mark.parametrize("kind", ["profiles", "ssh_profiles"])
+def test_a_mapping_gives_no_profile_that_its_rules_do_not_allow(kind):
+    mapping = GroupMapping(("ops",), **{kind: ("ssh-root",)})
 
     with pytest.raises(Error, match="ssh-root"):
         compiled([OIDCProvisioner("corp", "https://id", "us", mappings=(mapping,))])
+
+
+@pytest.mark.parametrize("glob", ["", "a b", "a,b", "a?", "ä", "a\n"])
+def test_a_rule_for_principals_that_can_match_none_is_refused(glob):
+    rules = Rules(principals=(glob,))
+
+    with pytest.raises(Error) as refused:
+        compiled([JWKProvisioner("ops", ssh_authority.jwk(), rules=rules)])
+    assert refused.value.kind is Kind.CONFIGURATION
+
+
+@pytest.mark.parametrize(
+    ("glob", "principal", "inside"),
+    [
+        ("deploy-*", "deploy-1", True),
+        ("deploy-*", "deploy-", True),
+        ("deploy-*", "xdeploy-1", False),
+        ("*", "root", True),
+        ("a.b", "axb", False),
+        ("[a-z]*", "abc", False),
+        ("deploy", "DEPLOY", False),
+        ("*@example.com", "alice@example.com", True),
+        ("*@example.com", "alice@example.com.evil", False),
+    ],
+)
+def test_a_star_is_any_run_of_characters_and_nothing_else_is_special(glob, principal, inside):
+    assert PrincipalRules([glob]).allow(principal) is inside
 
 
 # What the holder of a certificate may do.

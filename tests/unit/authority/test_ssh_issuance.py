@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_key,
 )
 
+from mintmark.authority.issuance import ssh as ssh_module
 from mintmark.authority.issuance import ssh_lints
 from mintmark.authority.issuance.approval import SSHApproval
 from mintmark.authority.issuance.ssh import (
@@ -185,6 +186,15 @@ def test_octets_changed_after_the_lints_are_found_out():
     with pytest.raises(Error) as refused:
         issue_ssh(forged, ca(USER))
     assert refused.value.kind is Kind.INTERNAL
+
+
+def test_an_encoder_that_changes_what_was_signed_is_found_out(monkeypatch):
+    draft = draft_ssh(approved(), ca(USER), SERIAL, NONCE)
+    other = issue(approved(principals=("root",)))
+    monkeypatch.setattr(ssh_module.wire, "encode", lambda *_: other.der)
+
+    with pytest.raises(Error, match="not the one that was drafted"):
+        issue_ssh(draft, ca(USER))
 
 
 # Design rule 7, in the signing function: approvals that policy would never make.

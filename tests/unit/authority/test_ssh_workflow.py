@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from mintmark.authority.issuance.ssh_keys import SSHKeys
 from mintmark.authority.workflow.authenticate import holder
 from mintmark.authority.workflow.enroll import create_token, requester_from_token
 from mintmark.authority.workflow.issue import issue as issue_x509
@@ -18,8 +19,10 @@ from mintmark.model.access import (
     ServiceRule,
     SSHGrant,
 )
+from mintmark.model.act import Act, AuditRecord
 from mintmark.model.certificate import Reason
 from mintmark.model.errors import Error, Kind
+from mintmark.model.keys import KeyType
 from mintmark.model.profile import CLIENT
 from mintmark.model.provisioner import Claims, Lifetimes, SSHPOPProvisioner, TokenProvisioner
 from mintmark.model.request import IssuanceRequest
@@ -122,6 +125,17 @@ def test_what_was_issued_is_on_record_with_its_audit_record(world):
         "key_id": "alice@example.com",
         "principals": ["alice"],
     }
+
+
+def test_a_slow_ca_key_signs_in_a_thread(world):
+    slow = ca(USER, KeyType.EC_P384)
+    world.authority.ssh = SSHKeys((slow,), (slow.authority,))
+    act = Act(AuditRecord("ssh.authority.add", world.clock(), "ca"))
+    world.run(world.store.add_ssh_authority(slow.authority, act))
+
+    made = issue(world, deploy(), "deploy-1").certificate
+    assert made.issuer == slow.authority.id
+    wire.verify(wire.parse(made.der))
 
 
 def identity(requester, *names, key=None):
@@ -433,6 +447,23 @@ def test_a_profile_that_was_narrowed_since_narrows_the_successor(world):
     )
 
     assert not_renewed(world, pop(world, old), old) is Kind.REJECTED_IDENTIFIER
+
+
+def test_a_profile_that_is_gone_has_no_successors(world):
+    world.authority.policy = ssh_authority.policy(
+        ssh_profiles=(SSHProfile("fleet", HOST),), issuers=world.authority.issuers
+    )
+    old = issue(world, ADMIN, "a.web.internal", profile="fleet").certificate
+    world.authority.policy = ssh_authority.policy(issuers=world.authority.issuers)
+
+    assert not_renewed(world, pop(world, old), old) is Kind.BAD_PROFILE
+
+
+def test_the_certificate_that_adds_a_user_has_no_successor(world):
+    added = issue(world, person(world), "alice", beside={"add_user_key": subject(1)}).add_user
+
+    for who in (pop(world, added), ADMIN):
+        assert not_renewed(world, who, added) in {Kind.BAD_PROFILE, Kind.FORBIDDEN}
 
 
 def test_the_lifetime_is_the_default_when_the_old_one_is_not_allowed_any_more(world):
