@@ -254,3 +254,13 @@ def test_ssh_revoke(host):
     )
     status = host.service.authority.mintmark("ssh", "list", "--json").text
     assert '"revoked"' in status
+
+
+def test_ssh_revoke_by_a_token(host):
+    user(host, "--principal", "alice").succeeded()
+    number = serial(host, "id-cert.pub")
+    revoke = ("ssh", "revoke", number, "--reasonCode", "1", *host.by_password())
+
+    host.step(*revoke).succeeded()
+
+    host.step(*revoke).refused(f"certificate with serial number '{number}' is already revoked")
