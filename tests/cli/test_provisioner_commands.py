@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import sqlite3
 import stat
+import sys
 
+import click
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
@@ -135,6 +139,21 @@ def test_a_password_is_asked_for_and_is_never_short(offline, tmp_path):
     refused(result, "is not UTF-8")
     both = ("--generate-password", "--password-file", short)
     refused(offline("provisioner", "add", "a", "--type", "jwk", *both), "exclude each other")
+
+
+def test_a_person_types_the_password_twice(monkeypatch):
+    asked = []
+
+    def prompt(text, **options):
+        asked.append((text, options["hide_input"], options["confirmation_prompt"]))
+        return PASSWORD
+
+    monkeypatch.setattr(click, "prompt", prompt)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    pair = key_pair.key_pair(None, None, generate_password=False)
+    assert asked == [("Password for the provisioner's key", True, "Once more")]
+    assert jwe.decrypt_key(pair.encrypted_key, PASSWORD.encode())
+    assert pair.password == ""
 
 
 def test_rotation_makes_a_new_pair(offline, password):
@@ -279,6 +298,16 @@ def test_a_shadowed_one_is_told(offline, authority):
     settings.write_text(f"{settings.read_text()}\nprovisioners: [{{name: x}}]\n")
     listed = offline("provisioner", "list")
     assert "stored provisioner x is not in force: there is a provisioner 'x' already" in listed.err
+    assert offline("provisioner", "remove", "x").status == 0
+
+
+def test_one_that_cannot_be_read_is_shown_with_its_problem(offline, authority):
+    add(offline, "x", "--type", "x5c")
+    with contextlib.closing(sqlite3.connect(authority / "mintmark.db")) as database, database:
+        database.execute("UPDATE provisioners SET document = x'00' WHERE name = 'x'")
+    shown = offline("provisioner", "show", "x")
+    assert shown.status == 0, shown.err
+    assert "# not in force: what is stored for 'x5c x 1' cannot be decrypted" in shown.out
     assert offline("provisioner", "remove", "x").status == 0
 
 

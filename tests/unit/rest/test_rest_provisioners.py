@@ -21,6 +21,7 @@ from mintmark.model.errors import Error, Kind
 from mintmark.model.provisioner import (
     ACMEProvisioner,
     JWKProvisioner,
+    Rules,
     StoredProvisioner,
     X5CProvisioner,
 )
@@ -454,6 +455,13 @@ def test_nobody_but_an_admin_changes_anything(world, act):
         world.run(act(world.authority, stranger))
     assert caught.value.kind is Kind.FORBIDDEN
     assert "x" in world.authority.policy.provisioners
+
+
+def test_a_rule_that_means_nothing_is_refused_before_it_is_stored(world):
+    wrong = X5CProvisioner("x", rules=Rules(names=("10.0.0.1/8",)))
+    with pytest.raises(Error, match="is not a network") as caught:
+        world.run(provisioners.add(world.authority, LOCAL, wrong))
+    assert caught.value.kind is Kind.MALFORMED
 
 
 @pytest.mark.parametrize(

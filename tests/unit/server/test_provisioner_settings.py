@@ -33,7 +33,7 @@ from mintmark.model.provisioner import (
 from mintmark.model.ssh import SSH_BUILT_IN, SSH_USER, SSHCertificateType
 from mintmark.model.time import DAY, HOUR, MINUTE
 from mintmark.server import settings, yaml
-from mintmark.server.sections import alternatives, forms, tag
+from mintmark.server.sections import alternatives, decode_one, forms, tag
 from mintmark.server.settings_text import reference, show, template
 from mintmark.wire import jose, jwe
 
@@ -391,6 +391,16 @@ def test_a_provider_on_loopback_may_be_asked_over_http(endpoint):
 def test_a_wrong_sign_in_is_refused(keys, words):
     given = OIDC if "client_id" not in keys else OIDC.removesuffix(", client_id: mintmark")
     assert words in refusal(f"provisioners: [{{name: a, {given}, {keys}}}]")
+
+
+def test_a_certificate_without_an_end_is_refused():
+    text = 'name: a, type: x5c, roots: "-----BEGIN CERTIFICATE-----"'
+    assert "'provisioners[0].roots'" in refusal(f"provisioners: [{{{text}}}]")
+
+
+def test_a_type_is_needed_where_none_is_usual():
+    with pytest.raises(Error, match="'a' needs the key 'type'"):
+        decode_one(alternatives(settings.ProvisionerEntry)[1:], {"name": "x"}, "a")
 
 
 def test_a_name_is_there_once_whatever_the_type():
