@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
-import threading
-import webbrowser
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -75,11 +74,19 @@ def _open(url: str, tell: Callable[[str], None]) -> None:
     """Open a browser, and say where it goes for when none opens.
 
     A browser in a terminal would fight with this program for it, so that only those on a screen
-    are started, and those that the person named; none of them is waited for.
+    are started, and those that the person named. None is waited for, and what they say to the
+    terminal is not heard.
     """
     tell(f"sign in at {url}")
     if sys.platform == "darwin" or any(os.environ.get(name) for name in _SCREENS):
-        threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+        quiet = subprocess.DEVNULL
+        subprocess.Popen(  # noqa: S603 - the standard library's own way to a browser, no shell
+            [sys.executable, "-m", "webbrowser", url],
+            stdin=quiet,
+            stdout=quiet,
+            stderr=quiet,
+            start_new_session=True,
+        )
 
 
 def _show(prompt: DevicePrompt, tell: Callable[[str], None]) -> None:
