@@ -8,10 +8,12 @@ import time
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
+from msgspec import structs
 
 from mintmark.cli import ssh_config, ssh_renewing, ssh_trust
 from mintmark.cli.options import Place
 from mintmark.cli.ssh_files import SSHFiles, read_certificate, read_private_key
+from mintmark.client.api import APIClient
 from mintmark.model.errors import Error, Kind
 from mintmark.model.ssh import SSHCertificateType
 from mintmark.wire.ssh import certificate as certificates
@@ -110,6 +112,21 @@ def test_a_certificate_is_not_certified(offline, tmp_path):
     assert "a certificate" in result.err
     assert "where a bare public key is expected" in result.err
     assert not (tmp_path / "alice-cert-cert.pub").exists()
+
+
+def test_an_answer_for_another_key_is_not_written(offline, tmp_path, monkeypatch):
+    forge(tmp_path / "other-cert.pub")
+    line = (tmp_path / "other-cert.pub").read_text()
+    ask = APIClient.request_ssh_certificate
+    monkeypatch.setattr(
+        APIClient,
+        "request_ssh_certificate",
+        lambda *given, **more: structs.replace(ask(*given, **more), certificate=line),
+    )
+    result = offline("ssh", "user", "alice")
+    assert result.status == 1
+    assert "and not for our key" in result.err
+    assert not list(tmp_path.glob("alice*"))
 
 
 @pytest.mark.parametrize("principal", ["a,b", "*", "two words", "", "x\ny"])

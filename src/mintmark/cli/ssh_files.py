@@ -137,6 +137,23 @@ def read_certificate(path: Path) -> Parsed:
     return certificates.parse_line(_line(path))
 
 
+def answered_certificate(line: str, key: SSHPublicKey) -> Parsed:
+    """Return the certificate that a server answered with, if it is for our key.
+
+    Raises:
+        Error: INTERNAL when it is for another one, MALFORMED when it is none.
+    """
+    parsed = certificates.parse_line(line)
+    if parsed.fields.key.blob != key.blob:
+        raise Error(
+            Kind.INTERNAL,
+            f"the server's answer is a certificate for {keys.fingerprint(parsed.fields.key.blob)}"
+            f" and not for our key, {keys.fingerprint(key.blob)}",
+            hint="nothing was written; who answers there?",
+        )
+    return parsed
+
+
 def certificate_id(serial: int) -> str:
     """Return how the API names the certificate of a serial."""
     return f"cert_{serial:016x}"

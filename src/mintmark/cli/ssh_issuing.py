@@ -19,7 +19,7 @@ from mintmark.cli.asking import once
 from mintmark.cli.options import Place, print_json
 from mintmark.cli.output import moment, say
 from mintmark.cli.reach import asks_as_admin, reach
-from mintmark.cli.ssh_files import SSHFiles, read_public_key
+from mintmark.cli.ssh_files import SSHFiles, answered_certificate, read_public_key
 from mintmark.cli.ssh_tokens import provisioner_token
 from mintmark.cli.ssh_trust import known
 from mintmark.client.api import APIClient
@@ -79,6 +79,7 @@ def _issue(place: Place, type_: SSHType, wish: Wish) -> None:
     files, key, private_key = _key(wish)
     with _asking(place, type_, wish, key) as (api, request):
         issued = once(lambda again: api.request_ssh_certificate(request, idempotency_key=again))
+    answered_certificate(issued.certificate, key)
     files.private.parent.mkdir(parents=True, exist_ok=True)
     written = [] if private_key is None else files.write_key(private_key, key.comment)
     tell(place, issued, [*written, files.write_certificate(issued.certificate)])

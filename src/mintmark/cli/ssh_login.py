@@ -16,7 +16,7 @@ from mintmark.cli.options import Place, print_json
 from mintmark.cli.output import moment, say
 from mintmark.cli.reach import reach
 from mintmark.cli.sign_in import sign_in
-from mintmark.cli.ssh_files import SSHFiles
+from mintmark.cli.ssh_files import SSHFiles, answered_certificate
 from mintmark.cli.ssh_issuing import tell
 from mintmark.cli.ssh_trust import known
 from mintmark.client.ssh_agent import Held, SSHAgent
@@ -78,8 +78,9 @@ def _certified(
             as_json=place.as_json,
         )
     key = generate(KeyType(wish.key_type))
+    public = keys.from_public_key(key.public_key())
     request = SSHCertificateRequest(
-        public_key=keys.line(keys.from_public_key(key.public_key())),
+        public_key=keys.line(public),
         type="user",
         profile=wish.profile,
         principals=list(wish.principals),
@@ -88,6 +89,7 @@ def _certified(
     with reach(place, token=token) as api:
         issued = once(lambda again: api.request_ssh_certificate(request, idempotency_key=again))
         trusted = {one.fingerprint for one in api.ssh_authorities() if one.type == "user"}
+    answered_certificate(issued.certificate, public)
     return key, issued, trusted
 
 

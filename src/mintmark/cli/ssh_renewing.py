@@ -19,14 +19,19 @@ from mintmark.cli.asking import once
 from mintmark.cli.options import Place, print_json
 from mintmark.cli.output import moment, say
 from mintmark.cli.reach import reach
-from mintmark.cli.ssh_files import SSHFiles, certificate_id, read_certificate, read_private_key
+from mintmark.cli.ssh_files import (
+    SSHFiles,
+    answered_certificate,
+    certificate_id,
+    read_certificate,
+    read_private_key,
+)
 from mintmark.cli.ssh_issuing import tell
 from mintmark.cli.ssh_tokens import possession_token
 from mintmark.cli.ssh_trust import known
 from mintmark.client.ssh_documents import SSHCertificateDocument, SSHRenewal
 from mintmark.model.errors import Error, Kind
 from mintmark.model.time import timestamp
-from mintmark.wire.ssh import certificate as certificates
 from mintmark.wire.ssh.certificate import FOREVER, Fields, Parsed
 
 RELOAD_SECONDS: Final = 90.0  # as long as systemd waits for a unit, by default
@@ -72,8 +77,7 @@ def _successor(
     id_ = certificate_id(parsed.fields.serial)
     with reach(place, token=token) as api:
         issued = once(lambda again: api.renew_ssh(id_, SSHRenewal(), idempotency_key=again))
-    if certificates.parse_line(issued.certificate).fields.key.blob != parsed.fields.key.blob:
-        raise Error(Kind.INTERNAL, "the server's answer is a certificate for another key")
+    answered_certificate(issued.certificate, parsed.fields.key)
     return issued
 
 
