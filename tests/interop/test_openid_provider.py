@@ -30,7 +30,7 @@ from mintmark.wire.ssh.key import from_public_key
 from tests.interop.authority import MINTMARK, Authority
 from tests.interop.oidc.browser import sign_in
 from tests.interop.oidc.provider import OpenIDProvider
-from tests.interop.programs import environment, run, until
+from tests.interop.programs import environment, program, run, until
 from tests.unit.authority.token_world import World
 
 pytestmark = pytest.mark.interop
@@ -316,7 +316,7 @@ def test_a_person_types_ssh_login(served, beside, tmp_path):
     key = tmp_path / "today"
     command, surroundings = typed(served, key)
     run(*command, env=surroundings).succeeded()
-    shown = run("ssh-keygen", "-L", "-f", f"{key}-cert.pub").succeeded()
+    shown = run(program("ssh-keygen"), "-L", "-f", f"{key}-cert.pub").succeeded()
     assert 'Key ID: "alice@example.com"' in shown
     beside.says(groups=["staff"])
     run(*command, env=surroundings).refused("is in no group")

@@ -14,9 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mintmark.authority.issuance.ssh_keys import SSHIssuingKey
+from mintmark.authority.policy.whitelist import Whitelist
 from mintmark.authority.signer.file import FileSigner
+from mintmark.authority.workflow.renew import renew
 from mintmark.authority.workflow.tokens import Purpose
-from mintmark.model.access import Credential, Operation
+from mintmark.model.access import Credential, Operation, ServiceRule
 from mintmark.model.certificate import Reason, Revocation
 from mintmark.model.errors import Kind
 from mintmark.model.profile import CLIENT, SERVER
@@ -286,6 +288,29 @@ def test_a_certificate_of_the_whitelist_speaks_for_itself(world):
     assert not verified.requester.may(Operation.RENEW)  # the whitelist does not name it
 
 
+@pytest.mark.parametrize(
+    "operations", [{Operation.ADMIN}, {Operation.RENEW, Operation.REQUEST}, {Operation.REQUEST}]
+)
+def test_a_renewal_token_of_the_whitelist_is_for_renewal_alone(world, operations):
+    rules = (ServiceRule("web", frozenset(operations)),)
+    world.authority.policy = replace(world.authority.policy, whitelist=Whitelist(rules))
+    leaf = world.leaf(LEAF_KEY, service="web")
+    verified = world.ask(world.renewal(LEAF_KEY, leaf), Purpose.RENEW)
+    assert not verified.requester.is_admin
+    assert not verified.requester.may(Operation.REQUEST)
+    if operations == {Operation.REQUEST}:
+        assert not verified.requester.may(Operation.RENEW)
+        return
+    successor = world.run(renew(world.authority, verified.requester, verified.stored))
+    assert successor.identifiers == leaf.identifiers
+    assert (
+        "used up"
+        in world.refused(
+            world.renewal(LEAF_KEY, leaf, jti=verified.claims.get("jti")), Purpose.RENEW
+        ).detail
+    )
+
+
 @pytest.mark.parametrize("purpose", [one for one in Purpose if one is not Purpose.RENEW])
 def test_a_renewal_token_does_nothing_else(world, purpose):
     leaf = world.leaf(LEAF_KEY, service="jwk.services.web")
@@ -549,6 +574,16 @@ def test_two_ways_to_verify_a_token_are_none(world):
 
 
 # --- whatever is in the header -----------------------------------------------------------------
+
+
+def test_a_certificate_of_an_unknown_version_is_refused(world):
+    leaf = world.leaf(LEAF_KEY)
+    der = leaf.der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x01", 1)
+    for purpose, text in (
+        (Purpose.SIGN, world.x5c(LEAF_KEY, der, world.hierarchy.issuer.der)),
+        (Purpose.RENEW, world.renewal(LEAF_KEY, replace(leaf, der=der))),
+    ):
+        assert world.refused(text, purpose).detail == FORGED
 
 
 @given(place=st.integers(0, 2000), value=st.integers(0, 255), cut=st.booleans())

@@ -28,6 +28,16 @@ from mintmark.model.errors import Error
 from mintmark.wire import certificate as wire_certificate
 from mintmark.wire import jose
 
+# Whatever `cryptography` says of octets that are no certificate, or of one that leads nowhere.
+_NO_PATH: Final = (
+    VerificationError,
+    ValueError,
+    IndexError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 _CHAIN_MAX: Final = 8  # certificates; ours have two without the root
 
 
@@ -117,7 +127,7 @@ def _issuer_of(chain: list[bytes], anchors: bytes, own_roots: tuple[bytes, ...],
             .verify(leaf, others)
         )
         return verified.chain[1].public_bytes(Encoding.DER)
-    except (VerificationError, ValueError, IndexError, UnsupportedAlgorithm) as error:
+    except _NO_PATH as error:
         raise forged() from error
 
 

@@ -7,6 +7,7 @@ pass the handshake. The header that carries it says of itself that nobody has ve
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from cryptography import x509
@@ -17,7 +18,7 @@ from mintmark.authority.workflow.tokens import chain as chains
 from mintmark.authority.workflow.tokens import claims as read
 from mintmark.authority.workflow.tokens import signature
 from mintmark.authority.workflow.tokens.purpose import Purpose, Verified
-from mintmark.model.access import Credential, Requester
+from mintmark.model.access import Credential, Operation, Requester
 from mintmark.model.certificate import StoredCertificate
 from mintmark.model.time import timestamp
 from mintmark.wire import certificate as wire_certificate
@@ -49,13 +50,18 @@ async def verify(authority: Authority, token: JWT, purpose: Purpose, address: st
     provisioner = authority.policy.provisioner_of(certificate.service)
     _check_holder(token, stored, provisioner)
     _check_alive(stored, provisioner, now)
+    rule = authority.policy.rule(certificate.service)
+    is_admin = Operation.ADMIN in rule.operations
+    renews = is_admin or Operation.RENEW in rule.operations
     return Verified(
         Requester(
             service=certificate.service,
-            rule=authority.policy.rule(certificate.service),
+            # Also an admin's token is for this one act: it renews as whoever has just its profile.
+            rule=replace(rule, operations=frozenset({Operation.RENEW} if renews else ())),
             credential=Credential.X5C,
             serial=certificate.serial,
             identifiers=certificate.identifiers,
+            profiles=(certificate.profile,) if is_admin else (),
             address=address,
             provisioner="" if provisioner is None else provisioner.name,
             burns=read.burn(_TYPE, certificate.serial.hex(), token, ends),
