@@ -38,7 +38,9 @@ whitelist:
     - {service_id: victim, names: ['*.victim.internal'], certificates_per_hour: 0}
 limits: {certificates_per_hour: 1000000}
 """
-PUBLIC = {"/health", "/version", "/issuers", "/roots", "/openapi.json"}
+PUBLIC = {
+    "/health", "/version", "/issuers", "/roots", "/openapi.json", "/ssh/authorities", "/sign-in",
+}  # fmt: skip
 LEAKS = re.compile(
     rb"Traceback|File \"|\.py\b|/tmp/|site-packages|PRIVATE KEY|BEGIN ENCRYPTED|sqlite|mintmark\.db"
 )
