@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import warnings
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
@@ -11,6 +12,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import (
     Criticality,
@@ -37,6 +39,7 @@ _NO_PATH: Final = (
     x509.InvalidVersion,
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
+    CryptographyDeprecationWarning,
 )
 _CHAIN_MAX: Final = 8  # certificates; ours have two without the root
 
@@ -115,18 +118,20 @@ def may_sign(certificate: x509.Certificate) -> bool:
 def _issuer_of(chain: list[bytes], anchors: bytes, own_roots: tuple[bytes, ...], now: int) -> bytes:
     """Return the DER of the leaf's issuer on a path to a root that is valid now."""
     try:
-        leaf, *others = map(x509.load_der_x509_certificate, chain)
-        verified = (
-            PolicyBuilder()
-            .store(_store(anchors, own_roots))
-            .time(datetime.fromtimestamp(now, UTC).replace(tzinfo=None))
-            .extension_policies(
-                ca_policy=ExtensionPolicy.webpki_defaults_ca(), ee_policy=_leaf_policy()
+        # What a later version of the library refuses is refused here already.
+        with warnings.catch_warnings(action="error", category=CryptographyDeprecationWarning):
+            leaf, *others = map(x509.load_der_x509_certificate, chain)
+            verified = (
+                PolicyBuilder()
+                .store(_store(anchors, own_roots))
+                .time(datetime.fromtimestamp(now, UTC).replace(tzinfo=None))
+                .extension_policies(
+                    ca_policy=ExtensionPolicy.webpki_defaults_ca(), ee_policy=_leaf_policy()
+                )
+                .build_client_verifier()
+                .verify(leaf, others)
             )
-            .build_client_verifier()
-            .verify(leaf, others)
-        )
-        return verified.chain[1].public_bytes(Encoding.DER)
+            return verified.chain[1].public_bytes(Encoding.DER)
     except _NO_PATH as error:
         raise forged() from error
 
