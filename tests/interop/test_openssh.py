@@ -236,15 +236,44 @@ def test_a_revoked_certificate_does_not_let_in_once_the_host_has_the_list(
     assert re.search(r"^status +revoked$", told, re.MULTILINE)
 
 
-def test_a_list_of_revoked_keys_that_is_missing_keeps_everybody_out(host: Host, good: Path):
-    """docs/explanation/ssh-access-tiers.md says so."""
+def test_an_empty_list_of_revoked_keys_revokes_nobody(host: Host, people: People):
+    """docs/explanation/ssh-access-tiers.md says so; mintmark never writes one."""
+    key = people.user("emptied")
+    revoke(people, f"{key}-cert.pub")
+
+    def is_out() -> bool:
+        host.refresh()
+        return host.ssh(key).status != 0
+
+    until(is_out, "the revoked one is out", 60)
+    (host.trust / "revoked.krl").write_bytes(b"")
+    try:
+        let_in(host.ssh(key))
+    finally:
+        host.refresh()
+    refused(host.ssh(key))
+
+
+@pytest.mark.parametrize("text", [None, b"SSHKRL\n\0 and then nothing"])
+def test_a_list_of_revoked_keys_that_is_none_keeps_everybody_out(
+    host: Host, good: Path, tmp_path: Path, text: bytes | None
+):
+    """docs/explanation/ssh-access-tiers.md says so; mintmark never leaves one like that."""
+    token = tmp_path / "token"
+    keygen("-t", "ed25519", "-f", token).succeeded()
+    (host.path / "authorized_keys").write_text(token.with_suffix(".pub").read_text())
+    let_in(host.ssh(token))
     file = host.trust / "revoked.krl"
     file.unlink()
+    if text is not None:
+        file.write_bytes(text)
     try:
         refused(host.ssh(good))
+        refused(host.ssh(token))
     finally:
         host.refresh()
     let_in(host.ssh(good))
+    let_in(host.ssh(token))
 
 
 # --- hosts -------------------------------------------------------------------------------------
