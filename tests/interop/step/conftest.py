@@ -76,6 +76,12 @@ def service(place: Path, nameserver: Nameserver, provider: Provider) -> Iterator
 
 
 @pytest.fixture
+def fresh_path(place: Path) -> Path:
+    """An empty directory."""
+    return Path(tempfile.mkdtemp(dir=place))
+
+
+@pytest.fixture
 def fresh(service: Service, place: Path) -> Host:
     """A host that knows nothing yet."""
     return Host(Path(tempfile.mkdtemp(dir=place)), service)

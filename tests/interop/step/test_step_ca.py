@@ -92,6 +92,18 @@ def test_token_then_certificate(host):
     host.step(*again).refused("lacked necessary authorization")
 
 
+def test_a_token_is_all_that_a_new_host_needs(host, fresh_path):
+    token = host.step("ca", "token", "new.example.internal", *host.by_password()).succeeded()
+    new = Host(fresh_path, host.service)
+
+    new.step(
+        "ca", "certificate", "new.example.internal", "web.crt", "web.key",
+        "--token", token.split()[-1],
+    ).succeeded()  # fmt: skip
+
+    assert names(new.certificate()) == {"new.example.internal"}
+
+
 def test_certificate_by_jwk(host):
     sans = ("--san", "web.example.internal", "--san", "10.1.2.3", "--san", "a@example.internal")
 

@@ -131,9 +131,25 @@ def test_the_type_may_stand_in_the_path_and_in_any_case(world):
     world.post("/ssh/config", {"type": "both", "data": DATA}).refused(400)
 
 
-@pytest.mark.parametrize("value", ["a\nProxyCommand evil", 'a" evil', "a\x00", "\u2028"])
-def test_a_variable_is_one_word_of_a_file(world, value):
-    world.post("/ssh/config", {"data": DATA | {"User": value}}).refused(400, "'User'")
+@pytest.mark.parametrize(
+    "value", ["a\nProxyCommand evil", 'a" evil', "a\x00", "\u2028", "a b", "$(id)", "a;b", "`id`"]
+)
+@pytest.mark.parametrize("name", ["User", "Context", "Provisioner", "Certificate", "Key"])
+def test_a_variable_is_one_word_of_a_file(world, name, value):
+    for type_ in ("user", "host"):
+        data = DATA | {"Certificate": "c", "Key": "k"} | {name: value}
+        world.post("/ssh/config", {"type": type_, "data": data}).refused(400, f"'{name}'")
+
+
+@pytest.mark.parametrize("value", ['/a" "/b', "/a\n/b", "/a\x00"])
+def test_a_path_is_one_path(world, value):
+    world.post("/ssh/config", {"data": DATA | {"StepPath": value}}).refused(400, "'StepPath'")
+
+
+def test_a_path_may_have_blanks_and_other_variables_anything(world):
+    found = files(world, StepPath="/home/a b/.step", Motto='"; and so on\n')
+
+    assert 'UserKnownHostsFile "/home/a b/.step/ssh/known_hosts"' in found["step_config.tpl"][2]
 
 
 def test_the_keys_to_trust_are_told(world):

@@ -43,7 +43,8 @@ async def provisioners(call: Call) -> Response:
     cursor, limit = _page(call.request.query)
     shown = [one for one in _all(call) if one.name >= cursor]
     following = shown[limit].name if len(shown) > limit else ""
-    documents = [document(one, _own_roots(call)) for one in shown[:limit]]
+    own_roots = pem.certificates(dict.fromkeys(one.root for one in call.authority.issuers))
+    documents = [document(one, own_roots) for one in shown[:limit]]
     return answer(200, {"provisioners": documents, "nextCursor": following})
 
 
@@ -139,11 +140,6 @@ def _all(call: Call) -> list[AnyProvisioner]:
     """Return the provisioners in force that step clients know, by name."""
     found = [one.settings for one in call.authority.policy.provisioners.values()]
     return sorted((one for one in found if isinstance(one, _SHOWN)), key=lambda one: one.name)
-
-
-def _own_roots(call: Call) -> bytes:
-    roots = dict.fromkeys(issuer.root for issuer in call.authority.issuers)
-    return pem.certificates(roots)
 
 
 def _page(query: str) -> tuple[str, int]:

@@ -6,6 +6,7 @@ others, a `prepend-line` at the head of one. Names and paths are those that step
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,6 +19,9 @@ from mintmark.protocol.step.ssh_hosts import no_ssh
 from mintmark.wire.http import Response
 from mintmark.wire.ssh.encoding import base64_text
 
+_PATHS: Final = frozenset({"StepPath", "StepBasePath"})
+_WORDS: Final = frozenset({"User", "Context", "Provisioner", "Certificate", "Key"})
+_WORD: Final = re.compile(r"[\w.@:/\\+=,~-]*")
 _CMD: Final = r"C:\Windows\System32\cmd.exe /c "
 
 
@@ -151,12 +155,15 @@ def _user_templates(data: Mapping[str, str]) -> tuple[Template, ...]:
 
 
 def _check(data: Mapping[str, str]) -> None:
-    """Refuse what would be more than one word or line of a configuration file."""
+    """Refuse what would be more than one word of a configuration file, or of a command in it."""
     for name, value in data.items():
-        if not value.isprintable() or '"' in value:
+        if name in _PATHS and value.isprintable() and '"' not in value:
+            continue
+        if (name in _WORDS and not _WORD.fullmatch(value)) or name in _PATHS:
             raise Error(
                 Kind.MALFORMED,
-                f"variable {name!r} has a quote or a character that is not printable",
+                f"variable '{name}' is {value[:60]!r}, which is more than one word",
+                hint="leave out quotes, blanks and what a shell reads as more than itself",
             )
 
 
