@@ -19,6 +19,7 @@ from mintmark.authority.workflow.authority import Authority
 from mintmark.authority.workflow.tokens import claims as read
 from mintmark.authority.workflow.tokens import signature, step_claims
 from mintmark.authority.workflow.tokens.purpose import VOUCHED, Purpose, Verified
+from mintmark.client.oidc.metadata import issuer_of
 from mintmark.model.access import Credential, Operation, Requester, SSHGrant
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier, IdentifierType
@@ -29,7 +30,6 @@ from mintmark.wire.identifiers import parse
 from mintmark.wire.jose import JWK
 from mintmark.wire.jwt import JWT
 
-DISCOVERY: Final = "/.well-known/openid-configuration"
 _USER: Final = frozenset({SSHCertificateType.USER})
 
 
@@ -43,7 +43,7 @@ def find(authority: Authority, token: JWT) -> OIDC | None:
         if (
             isinstance(one, OIDC)
             and one.settings.client_id in clients
-            and _issuer(one.settings) == issuer.rstrip("/")
+            and issuer_of(one.settings.configuration_endpoint) == issuer.rstrip("/")
         ):
             return one
     return None
@@ -230,7 +230,3 @@ def _missing(provisioner: OIDC, who: Person, entitled: Entitlement) -> Error | N
             "verified at the provider",
         )
     return None
-
-
-def _issuer(settings: OIDCProvisioner) -> str:
-    return settings.configuration_endpoint.removesuffix(DISCOVERY).rstrip("/")
