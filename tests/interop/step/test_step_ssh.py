@@ -18,6 +18,7 @@ pytestmark = pytest.mark.interop
 
 ME = getpass.getuser()
 NAME = "localhost"
+BY_POSSESSION = ("--provisioner", "sshpop")  # the page adds another one
 
 
 def shown(host: Host, name: str) -> str:
@@ -215,7 +216,7 @@ def test_ssh_renew(host):
     certified(host)
     before = serial(host, "host-cert.pub")
 
-    host.step("ssh", "renew", "host-cert.pub", "host", "--force").succeeded()
+    host.step("ssh", "renew", "host-cert.pub", "host", "--force", *BY_POSSESSION).succeeded()
 
     assert serial(host, "host-cert.pub") != before
     assert "web01.example.internal" in shown(host, "host-cert.pub")
@@ -224,7 +225,7 @@ def test_ssh_renew(host):
 def test_ssh_renew_of_a_user(host):
     user(host, "--principal", "alice").succeeded()
 
-    host.step("ssh", "renew", "id-cert.pub", "id", "--force").refused(
+    host.step("ssh", "renew", "id-cert.pub", "id", "--force", *BY_POSSESSION).refused(
         "sshpop certificate must be a host ssh certificate"
     )
 
@@ -234,7 +235,14 @@ def test_ssh_rekey(host):
     before = host.file("host.pub").read_text().split()[1]
 
     host.step(
-        "ssh", "rekey", "host-cert.pub", "host", "--force", "--no-password", "--insecure"
+        "ssh",
+        "rekey",
+        "host-cert.pub",
+        "host",
+        "--force",
+        "--no-password",
+        "--insecure",
+        *BY_POSSESSION,
     ).succeeded()
 
     assert host.file("host.pub").read_text().split()[1] != before
@@ -246,10 +254,17 @@ def test_ssh_revoke(host):
     number = serial(host, "host-cert.pub")
 
     host.step(
-        "ssh", "revoke", number, "--sshpop-cert", "host-cert.pub", "--sshpop-key", "host"
+        "ssh",
+        "revoke",
+        number,
+        "--sshpop-cert",
+        "host-cert.pub",
+        "--sshpop-key",
+        "host",
+        *BY_POSSESSION,
     ).succeeded()
 
-    host.step("ssh", "renew", "host-cert.pub", "host", "--force").refused(
+    host.step("ssh", "renew", "host-cert.pub", "host", "--force", *BY_POSSESSION).refused(
         "lacked necessary authorization"
     )
     status = host.service.authority.mintmark("ssh", "list", "--json").text
