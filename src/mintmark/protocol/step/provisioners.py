@@ -23,8 +23,8 @@ from mintmark.model.provisioner import (
     X5CProvisioner,
 )
 from mintmark.protocol.step.call import Call, answer
-from mintmark.protocol.step.durations import go_duration
 from mintmark.wire import pem
+from mintmark.wire.go_time import go_duration
 from mintmark.wire.http import Response
 
 _PAGE: Final = 20

@@ -15,11 +15,11 @@ from mintmark.model.profile import PEER
 from mintmark.model.request import IssuanceRequest, SubjectKey
 from mintmark.protocol.step import names
 from mintmark.protocol.step.call import Call
-from mintmark.protocol.step.durations import go_duration, moment
 from mintmark.protocol.step.present import issued
 from mintmark.protocol.step.refusal import StepError
 from mintmark.wire import pem
 from mintmark.wire.csr import CSR, parse_csr, parse_csr_key
+from mintmark.wire.go_time import go_duration, moment
 from mintmark.wire.http import Response
 
 

@@ -17,9 +17,9 @@ from mintmark.model.ssh import (
     SSHRequest,
 )
 from mintmark.protocol.step.call import Call, answer
-from mintmark.protocol.step.durations import moment
 from mintmark.protocol.step.present import chain
 from mintmark.protocol.step.signing import default_profile, read_key
+from mintmark.wire.go_time import moment
 from mintmark.wire.http import Response
 from mintmark.wire.ssh.encoding import base64_octets, base64_text
 from mintmark.wire.ssh.key import parse_blob

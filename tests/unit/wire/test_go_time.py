@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mintmark.model.errors import Error, Kind
-from mintmark.protocol.step.durations import go_duration, moment, parse_go_duration
+from mintmark.wire.go_time import go_duration, moment, parse_go_duration
 
 NOW = 1_800_000_000
 
