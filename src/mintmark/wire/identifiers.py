@@ -35,6 +35,7 @@ _URI: Final = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)"
     r"(?P<path>(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)*)"
     r"(?P<query>(?:\?(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*)?)"
+    r"(?P<fragment>(?:#(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*)?)"
 )
 _HOST_AND_PORT: Final = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*)(?P<port>(?::[1-9][0-9]{0,4})?)")
 _TRUST_DOMAIN: Final = re.compile(r"[a-z0-9._-]{1,255}")
@@ -294,15 +295,13 @@ def _email(text: str) -> Identifier:
 
 @functools.lru_cache(maxsize=_REMEMBERED)
 def _uri(text: str) -> Identifier:
-    """Parse an absolute URI with an authority (RFC 5280 §4.2.1.6, RFC 3986 §4.3)."""
+    """Parse a URI with an authority (RFC 5280 §4.2.1.6, RFC 3986 §3)."""
     hint = "a scheme, '://', a host and a path, as in 'spiffe://example.internal/web'"
     if len(text) > MAX_URI_OCTETS:
         refuse("URI", text, f"is longer than {MAX_URI_OCTETS} octets", hint)
-    if "#" in text:
-        refuse("URI", text, "has a fragment, which is not part of an absolute URI", hint)
     match = _URI.fullmatch(text)
     if match is None:
-        refuse("URI", text, "is no absolute URI of ASCII characters (RFC 3986 §4.3)", hint)
+        refuse("URI", text, "is no URI of ASCII characters with a scheme (RFC 3986 §3)", hint)
     if "@" in match["authority"]:
         refuse("URI", text, "has user information in it", hint)
     scheme = match["scheme"].lower()
@@ -313,8 +312,8 @@ def _uri(text: str) -> Identifier:
         authority = _spiffe_authority(match, path, text)
     else:
         authority = _uri_authority(match["authority"], text)
-    query = _PERCENT.sub(_unescape, match["query"])
-    return Identifier(IdentifierType.URI, f"{scheme}://{authority}{path}{query}")
+    rest = _PERCENT.sub(_unescape, match["query"] + match["fragment"])
+    return Identifier(IdentifierType.URI, f"{scheme}://{authority}{path}{rest}")
 
 
 def _unescape(match: re.Match[str]) -> str:
@@ -329,8 +328,9 @@ def _spiffe_authority(match: re.Match[str], path: str, text: str) -> str:
     trust_domain = match["authority"].lower()
     if not _TRUST_DOMAIN.fullmatch(trust_domain):
         refuse("SPIFFE id", text, "has a trust domain of other than a-z, 0-9, '.', '_', '-'", hint)
-    if match["query"] or not _SPIFFE_PATH.fullmatch(path):
-        refuse("SPIFFE id", text, "has a query, an empty segment or an escape in its path", hint)
+    if match["query"] or match["fragment"] or not _SPIFFE_PATH.fullmatch(path):
+        rule = "has a query, a fragment, an empty segment or an escape in its path"
+        refuse("SPIFFE id", text, rule, hint)
     return trust_domain
 
 

@@ -36,7 +36,7 @@ def test_a_person_gets_what_the_provider_says_of_her(world):
     assert requester.rule.operations == {Operation.REQUEST}
     assert [str(one) for one in requester.identifiers] == [
         "alice@example.com",
-        "https://idp.example.internal?sub=a1",
+        "https://idp.example.internal#a1",
     ]
     assert requester.common_names == ("a1",)
     assert not requester.any_names
@@ -64,7 +64,7 @@ def test_without_a_verified_address_there_are_no_login_names(world, verified):
     assert error.kind is Kind.FORBIDDEN
     assert "not verified" in error.detail
     requester = world.ask(text).requester
-    assert [str(one) for one in requester.identifiers] == ["https://idp.example.internal?sub=a1"]
+    assert [str(one) for one in requester.identifiers] == ["https://idp.example.internal#a1"]
     assert requester.ssh is None
 
 

@@ -87,7 +87,7 @@ def login(world, token, **wish):
 def test_a_person_is_named_by_the_provider_whatever_the_csr_says(world, csr):
     reply = world.post("/sign", {"csr": csr, "ott": id_token(world)})
 
-    assert names(reply) == {EMAIL, f"{ISSUER}?sub=alice-id"}
+    assert names(reply) == {EMAIL, f"{ISSUER}#alice-id"}
 
 
 def test_an_admin_asks_for_names(world):
@@ -101,7 +101,7 @@ def test_an_admin_asks_for_names(world):
 def test_an_admin_asks_for_oneself(world):
     reply = world.post("/sign", {"csr": own_csr(ADMIN), "ott": id_token(world, email=ADMIN)})
 
-    assert names(reply) == {ADMIN, f"{ISSUER}?sub=alice-id"}
+    assert names(reply) == {ADMIN, f"{ISSUER}#alice-id"}
 
 
 def test_a_login_gets_what_the_address_says(world):

@@ -30,6 +30,7 @@ from mintmark.wire.identifiers import parse
 from mintmark.wire.jose import JWK
 from mintmark.wire.jwt import JWT
 
+_FRAGMENT: Final = "!$&'()*+,;=:@/?"  # what a fragment has beside letters, digits and -._~
 _USER: Final = frozenset({SSHCertificateType.USER})
 
 
@@ -172,14 +173,10 @@ def _signer(
 
 
 def _identifiers(who: Person, issuer: str) -> tuple[Identifier, ...]:
-    """Return a person's names: the verified address, and the subject at the provider.
-
-    step-ca writes the second as `ISSUER#SUBJECT`; a fragment is no part of an absolute URI
-    (RFC 3986 §4.3), so that it is a query here.
-    """
+    """Return a person's names: the verified address, and the subject as a part of the issuer."""
     email = (parse(IdentifierType.EMAIL, who.email),) if who.email else ()
     try:
-        uri = parse(IdentifierType.URI, f"{issuer}?sub={quote(who.subject, safe='')}")
+        uri = parse(IdentifierType.URI, f"{issuer}#{quote(who.subject, safe=_FRAGMENT)}")
     except Error:  # an issuer with a path, or a subject, that makes it too long
         return email
     return (*email, uri)
