@@ -21,6 +21,8 @@ MAX_BYTES: Final = 256 * 1024
 MAX_DEPTH: Final = 16
 
 _T = TypeVar("_T")
+_OBJECT: Final = dict[str, Any]  # read as it is, so that it need not be read again
+_encode: Final = msgspec.json.Encoder().encode
 # A string ends at its quote or, cut short, with the data: no place is looked at twice.
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)', re.DOTALL)
 _BRACKET: Final = re.compile(rb"[\[\]{}]")
@@ -47,7 +49,7 @@ def decode(data: bytes, type: type[_T], *, max_bytes: int = MAX_BYTES) -> _T:  #
     _check_depth(data)
     try:
         value = _decoder(cast("Any", type)).decode(data)
-        _check_names(data)
+        _check_names(data, value if type == _OBJECT else msgspec.json.decode(data))
     except msgspec.ValidationError as error:
         raise _wrong_field(str(error), type) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -76,27 +78,21 @@ def _check_depth(data: bytes) -> None:
             raise Error(Kind.TOO_LARGE, f"JSON is nested deeper than {MAX_DEPTH} levels")
 
 
-def _check_names(data: bytes) -> None:
+def _check_names(data: bytes, value: object) -> None:
     """Refuse an object with two members of one name (RFC 8259 §4).
 
-    Every colon of a document stands after a name or in a string. Reading it into dicts loses a
-    repeated name and its value, so colons are missing then; only an escape could hide one.
-    Documents that do not add up are read again, slowly.
+    Every colon of a document stands after a name or in a string, and none is ever escaped when
+    it is written. Reading it into dicts loses a repeated name and its value, so that colons are
+    missing when they are written again; only an escape could hide one. Documents that do not
+    add up are read again, slowly.
+
+    Args:
+        data: the document.
+        value: the same, read into dicts.
     """
-    value = msgspec.json.decode(data)
-    if b"\\u" in data or data.count(b":") != _colons(value):
+    if b"\\u" in data or data.count(b":") != _encode(value).count(b":"):
         # Numbers stay text: they were judged already, and long ones take long to convert.
         json.loads(data.decode(), object_pairs_hook=_unique, parse_int=str, parse_float=str)
-
-
-def _colons(value: object) -> int:
-    """Return how many colons a document needs to say this value."""
-    if isinstance(value, str):
-        return value.count(":")
-    if isinstance(value, dict):
-        names = [*value]
-        return len(names) + sum(map(_colons, names)) + sum(map(_colons, value.values()))
-    return sum(map(_colons, value)) if isinstance(value, list) else 0
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> None:

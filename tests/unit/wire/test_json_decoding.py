@@ -2,6 +2,7 @@
 
 import json
 import time
+from typing import Any
 
 import msgspec
 import pytest
@@ -172,3 +173,14 @@ def test_documents_without_repetition_are_never_taken_for_repeating(value, escap
     document = {"service": "a", "metadata": {}}
     body = json.dumps([document, value], ensure_ascii=escaped).encode()
     assert decode(body, list) == [document, value]
+
+
+@settings(max_examples=100, deadline=None)
+@given(json_values, json_values, st.text(max_size=6))
+def test_a_repeated_name_is_found_whatever_its_values_say(one, other, name):
+    value, other_value, member = (
+        json.dumps(each, ensure_ascii=False).encode() for each in (one, other, name)
+    )
+    repeating = b"{%b:%b,%b:%b}" % (member, value, member, other_value)
+    assert "twice" in refusal(b'{"outer":%b}' % repeating, dict[str, Any]).detail
+    assert "twice" in refusal(b"[%b]" % repeating, list).detail
