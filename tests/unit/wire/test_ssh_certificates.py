@@ -378,3 +378,14 @@ def test_authority_that_signs_nothing_here_is_refused():
         certificate.encode(TBS, openssh.sk_key(key.SK_ED25519).blob, b"a" * 64)
 
     assert refused.value.kind is Kind.BAD_PUBLIC_KEY
+
+
+def test_signature_behind_octets_that_were_read_is_the_only_thing_there():
+    blob = forged()
+    parsed = certificate.parse(blob)
+
+    assert certificate.signature_at(blob, len(parsed.tbs)) == parsed.signature
+    for wrong in (blob[:-1], blob + b"\0", parsed.tbs, parsed.tbs + b"\0" * 3):
+        with pytest.raises(Error) as refused:
+            certificate.signature_at(wrong, len(parsed.tbs))
+        assert refused.value.kind is Kind.MALFORMED

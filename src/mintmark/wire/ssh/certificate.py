@@ -30,6 +30,7 @@ _TYPE_NAMES: Final = {
     type_: f"{type_.removesuffix('@openssh.com')}{keys.CERTIFICATE_SUFFIX}" for type_ in keys.TYPES
 }
 _KEY_TYPES: Final = {name: type_ for type_, name in _TYPE_NAMES.items()}
+_TYPE_STRINGS: Final = {type_: string(name.encode()) for type_, name in _TYPE_NAMES.items()}
 _WHAT: Final = "SSH certificate"
 _KINDS: Final = {kind.value: kind for kind in SSHCertificateType}
 
@@ -101,7 +102,7 @@ def encode_tbs(fields: Fields) -> bytes:
     type_length = 4 + len(key.type)
     return b"".join(
         (
-            string(_TYPE_NAMES[key.type].encode()),
+            _TYPE_STRINGS[key.type],
             string(fields.nonce),
             key.blob[type_length:],  # the key's own fields, without its type
             uint64(fields.serial),
@@ -110,8 +111,8 @@ def encode_tbs(fields: Fields) -> bytes:
             string(b"".join(string(one.encode()) for one in fields.principals)),
             uint64(fields.valid_after),
             uint64(fields.valid_before),
-            string(_encode_options(fields.critical_options)),
-            string(_encode_options(fields.extensions)),
+            _encode_options(fields.critical_options),
+            _encode_options(fields.extensions),
             b"\0\0\0\0",  # reserved
             string(fields.authority.blob),
         )
@@ -139,8 +140,7 @@ def parse(blob: bytes) -> Parsed:
     Raises:
         Error: MALFORMED or TOO_LARGE; BAD_PUBLIC_KEY for a key in it that is not accepted.
     """
-    if len(blob) > MAX_BYTES:
-        raise Error(Kind.TOO_LARGE, f"{_WHAT} has {len(blob)} octets, the limit is {MAX_BYTES}")
+    _check_size(blob)
     reader = Reader(blob, _WHAT)
     key_type = _key_type(reader)
     nonce = reader.string()
@@ -179,6 +179,23 @@ def parse(blob: bytes) -> Parsed:
     return Parsed(fields, tbs, signature)
 
 
+def signature_at(blob: bytes, position: int) -> bytes:
+    """Return the signature of a certificate that was read up to it.
+
+    Args:
+        blob: the certificate.
+        position: where it ends what is signed.
+
+    Raises:
+        Error: MALFORMED when there is not one signature and nothing else; TOO_LARGE.
+    """
+    _check_size(blob)
+    reader = Reader(blob[position:], _WHAT)
+    signature = reader.string()
+    reader.end()
+    return signature
+
+
 def verify(parsed: Parsed) -> None:
     """Verify a certificate with the authority's key that it names.
 
@@ -213,6 +230,11 @@ def line(blob: bytes, comment: str = "") -> str:
     return f"{type_} {base64_text(blob)}{' ' if comment else ''}{comment}"
 
 
+def _check_size(blob: bytes) -> None:
+    if len(blob) > MAX_BYTES:
+        raise Error(Kind.TOO_LARGE, f"{_WHAT} has {len(blob)} octets, the limit is {MAX_BYTES}")
+
+
 def _key_type(reader: Reader) -> str:
     name = reader.text("type")
     key_type = _KEY_TYPES.get(name)
@@ -242,6 +264,7 @@ def _principals(data: bytes) -> tuple[str, ...]:
     return tuple(found)
 
 
+@lru_cache(maxsize=64)  # those of a profile come with every certificate of it
 def _options(data: bytes, what: str) -> Options:
     """Read (name, data) pairs; data is empty, or one string with a value in it."""
     reader = Reader(data, f"{_WHAT}'s list of {what}s")
@@ -270,9 +293,21 @@ def _value(data: bytes, what: str) -> str:
     return value
 
 
-def _encode_options(options: Iterable[tuple[str, str]]) -> bytes:
+@lru_cache(maxsize=64)  # a profile's options are encoded once
+def _encode_options(options: Options) -> bytes:
+    """Return a list of options, sorted by name, as a string.
+
+    Raises:
+        Error: MALFORMED for one that a certificate cannot carry.
+    """
+    names = {name for name, _ in options}
+    if len(names) != len(options) or "" in names:
+        raise _cannot("an option or extension twice, or one without a name")
+    _check_texts(text for pair in options for text in pair)
     pairs = sorted((name.encode(), value.encode()) for name, value in options)
-    return b"".join(string(name) + string(string(value) if value else b"") for name, value in pairs)
+    return string(
+        b"".join(string(name) + string(string(value) if value else b"") for name, value in pairs)
+    )
 
 
 def _check(fields: Fields) -> None:
@@ -292,18 +327,16 @@ def _check(fields: Fields) -> None:
             f"{len(fields.principals)} principals, an empty one among them or none: "
             f"1 to {MAX_PRINCIPALS} non-empty ones can be written"
         )
-    options = (*fields.critical_options, *fields.extensions)
-    texts = (fields.key_id, *fields.principals, *(text for pair in options for text in pair))
-    if any("\0" in text for text in texts):
-        raise _cannot("a text with a NUL in it")
+    _check_texts((fields.key_id, *fields.principals))
+
+
+def _check_texts(texts: Iterable[str]) -> None:
     try:
-        "".join(texts).encode()
+        octets = "".join(texts).encode()
     except UnicodeEncodeError as error:
         raise _cannot("a text that is not Unicode") from error
-    for listed in (fields.critical_options, fields.extensions):
-        names = {name for name, _ in listed}
-        if len(names) != len(listed) or "" in names:
-            raise _cannot("an option or extension twice, or one without a name")
+    if b"\0" in octets:
+        raise _cannot("a text with a NUL in it")
 
 
 def _cannot(what: str) -> Error:

@@ -100,8 +100,16 @@ class Reader:
         return int.from_bytes(self.octets(8))
 
     def string(self) -> bytes:
-        """Read octets that stand behind their length."""
-        return self.octets(int.from_bytes(self.octets(4)))
+        """Read octets that stand behind their length.
+
+        Most of what is read is read here: only what ends too soon is left to `octets`.
+        """
+        data, start = self._data, self._at + 4
+        stop = start + int.from_bytes(data[self._at : start])
+        if stop > self._end:
+            return self.octets(int.from_bytes(self.octets(4)))
+        self._at = stop
+        return data[start:stop]
 
     def text(self, name: str) -> str:
         """Read a string of UTF-8 without NUL, where C programs would stop reading.
