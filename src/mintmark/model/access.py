@@ -83,11 +83,12 @@ class SSHGrant:
         key_id: the only key id allowed; empty leaves it to the request (an admin's).
         user_principals: of a user certificate: the default, and all that may be asked for.
         host_principals: the same of a host certificate.
-        any_principals: whether the request may name others (an admin's, a provisioner key's
-            token without principals).
+        any_principals: whether the request may name others (an admin's).
         user: lifetimes of user certificates.
         host: lifetimes of host certificates.
         profiles: SSH profiles that may be asked for; the first of a type is its default.
+        valid_after: Unix seconds; nothing begins before, and by default it begins then.
+        valid_before: Unix seconds; nothing ends later, and by default it ends then.
     """
 
     types: frozenset[SSHCertificateType]
@@ -98,6 +99,8 @@ class SSHGrant:
     host_principals: tuple[str, ...] = ()
     any_principals: bool = False
     profiles: tuple[str, ...] = ()
+    valid_after: int | None = None
+    valid_before: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -255,6 +255,30 @@ def test_a_person_gets_nothing_else(principal):
     assert refusal(alice(), "alice", principal).kind is Kind.REJECTED_IDENTIFIER
 
 
+def test_the_dates_of_a_credential_are_taken_where_none_are_asked_for():
+    dated = replace(GRANT, valid_after=pki.NOW + 60, valid_before=pki.NOW + HOUR)
+    approved = decide(alice(dated))
+
+    assert (approved.valid_after, approved.valid_before) == (pki.NOW + 60, pki.NOW + HOUR)
+    inside = decide(alice(dated), valid_after=pki.NOW + 120, lifetime=600)
+    assert (inside.valid_after, inside.valid_before) == (pki.NOW + 120, pki.NOW + 720)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"valid_before": pki.NOW + 2 * HOUR},
+        {"lifetime": 2 * HOUR},
+        {"valid_after": pki.NOW + HOUR - 60, "lifetime": HOUR},
+        {"valid_after": pki.NOW - 600},
+    ],
+)
+def test_a_credential_for_an_hour_is_good_for_no_longer(asked):
+    dated = replace(GRANT, valid_after=pki.NOW, valid_before=pki.NOW + HOUR)
+
+    assert refusal(alice(dated), **asked).kind is Kind.BAD_LIFETIME
+
+
 def test_an_admin_of_a_provisioner_names_any_principal_and_key_id():
     approved = decide(alice(replace(GRANT, any_principals=True, key_id="")), "root", key_id="ops-1")
 

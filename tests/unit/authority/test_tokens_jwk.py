@@ -35,6 +35,7 @@ from tests.unit.authority.token_world import (
 )
 
 USER, HOST_TYPE = SSHCertificateType
+FOR_SSH = {"ssh": {}}
 FORGED = "the token is not signed by a provisioner of this authority"
 
 
@@ -89,8 +90,9 @@ def test_keys_of_every_kind_sign_tokens(world, key):
 def test_a_token_for_signing_is_good_for_both_kinds_at_every_name(
     world, method, purpose, place, prefix
 ):  # fmt: skip
-    assert world.ask(world.token(aud=f"https://{place}{prefix}/{method}"), purpose)
-    assert world.ask(world.token(aud=["x", f"https://{place}{prefix}/{method}"]), purpose)
+    step = FOR_SSH if purpose is Purpose.SSH_SIGN else None
+    for aud in (f"https://{place}{prefix}/{method}", ["x", f"https://{place}{prefix}/{method}"]):
+        assert world.ask(world.token(aud=aud, step=step), purpose)
 
 
 @pytest.mark.parametrize(
@@ -185,16 +187,20 @@ def test_clocks_may_differ_by_a_minute(world, claims):
         {"step": "x"}, {"step": {"ssh": 5}}, {"step": {"ssh": {"certType": "root"}}},
         {"step": {"ssh": {"certType": 1}}}, {"step": {"ssh": {"principals": "root"}}},
         {"step": {"ssh": {"principals": [5]}}}, {"step": {"ssh": {"keyID": ["x"]}}},
+        {"step": {"ssh": {"validAfter": 5}}}, {"step": {"ssh": {"validBefore": "soon"}}},
+        {"step": {"ssh": {"validBefore": "1e9h"}}}, {"step": {"ssh": {"validAfter": "-99999999h"}}},
     ],
 )  # fmt: skip
 def test_a_claim_of_a_wrong_form_is_refused(world, claims):
     assert world.refused(world.token(**claims)).kind is Kind.BAD_TOKEN
+    said = {"step": FOR_SSH} | claims
+    assert world.refused(world.token(**said), Purpose.SSH_SIGN).kind is Kind.BAD_TOKEN
 
 
 @pytest.mark.parametrize("name", ["not a name", "-x", "a_b.example", "*.*.example"])
 def test_what_is_no_name_is_refused_for_x509_and_passed_over_for_ssh(world, name):
     assert world.refused(world.token(sub=name)).kind is Kind.REJECTED_IDENTIFIER
-    verified = world.ask(world.token(sub=name), Purpose.SSH_SIGN)
+    verified = world.ask(world.token(sub=name, step=FOR_SSH), Purpose.SSH_SIGN)
     assert verified.requester.identifiers == ()
     assert verified.requester.ssh.key_id == name
 
@@ -367,13 +373,35 @@ def test_principals_of_a_token_are_all_that_may_be_asked_for(world):
 
 
 def test_a_token_without_principals_takes_them_from_its_subject(world):
-    text = world.token(sub="Bob.Jones@example.com")
+    text = world.token(sub="Bob.Jones@example.com", step=FOR_SSH)
     grant = world.ask(text, Purpose.SSH_SIGN).requester.ssh
     assert grant.types == {USER, HOST_TYPE}
     assert grant.user_principals == ("bobjones", "Bob.Jones", "Bob.Jones@example.com")
     assert grant.host_principals == ("Bob.Jones@example.com",)
     assert grant.key_id == "Bob.Jones@example.com"
-    assert grant.any_principals
+    assert not grant.any_principals
+
+
+@pytest.mark.parametrize("step", [None, {}, {"ssh": None}, {"ra": {}}])
+def test_a_token_for_x509_is_good_for_no_ssh_certificate(world, step):
+    """Who got a token for the name of a host would log in as whomever they like with it."""
+    assert "X.509" in world.refused(world.token(step=step), Purpose.SSH_SIGN).detail
+    assert world.ask(world.token(step=step)).requester.ssh is None
+
+
+def test_a_token_for_ssh_is_good_for_no_certificate_of_x509(world):
+    for options in ({}, {"certType": "host"}, {"certType": "user", "principals": ["alice"]}):
+        assert "SSH" in world.refused(world.token(step={"ssh": options})).detail
+
+
+def test_a_token_says_when_a_certificate_begins_and_ends(world):
+    now = int(world.clock())
+    said = {"validAfter": "2026-11-22T10:00:00Z", "validBefore": "2h30m"}
+    text = world.token(sub="alice", step={"ssh": said})
+    grant = world.ask(text, Purpose.SSH_SIGN).requester.ssh
+    assert (grant.valid_after, grant.valid_before) == (1795341600, now + 9000)
+    plain = world.ask(world.token(step=FOR_SSH), Purpose.SSH_SIGN).requester.ssh
+    assert (plain.valid_after, plain.valid_before) == (None, None)
 
 
 def test_a_provisioner_without_ssh_gives_none(world):

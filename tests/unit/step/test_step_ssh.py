@@ -98,11 +98,39 @@ def test_what_the_request_leaves_out_the_token_says(world):
 
 
 def test_a_token_without_principals_stands_for_its_subject(world):
-    body = {"publicKey": blob_of(new_key()), "ott": world.token("J.Doe@example.internal")}
+    token = world.ssh_token("J.Doe@example.internal", "user")
+    body = {"publicKey": blob_of(new_key()), "ott": token}
 
     fields = ssh_fields(world.post("/ssh/sign", body).done()["crt"])
 
     assert fields.principals == ("jdoe", "J.Doe", "J.Doe@example.internal")
+    token = world.ssh_token("J.Doe@example.internal", "user")
+    world.post("/ssh/sign", body | {"ott": token, "principals": ["root"]}).refused(403)
+
+
+def test_a_token_for_a_tls_name_logs_in_nowhere(world):
+    body = {"publicKey": blob_of(new_key()), "certType": "user", "principals": ["root"]}
+
+    world.post("/ssh/sign", body | {"ott": world.token("web.example.internal")}).refused(401)
+
+
+def test_a_token_for_an_ssh_host_is_no_tls_server(world):
+    token = world.ssh_token("web.example.internal", "host", "web.example.internal")
+
+    world.post("/sign", {"csr": pem_csr("web.example.internal"), "ott": token}).refused(401)
+
+
+def test_a_token_for_an_hour_is_good_for_an_hour(world, clock):
+    options = {"certType": "user", "principals": ["alice"], "validBefore": "1h"}
+    body = {"publicKey": blob_of(new_key())}
+
+    def token():
+        return world.token("alice", "ssh/sign", step={"ssh": options})
+
+    world.post("/ssh/sign", body | {"ott": token(), "validBefore": "16h"}).refused(403)
+    fields = ssh_fields(world.post("/ssh/sign", body | {"ott": token()}).done()["crt"])
+    assert fields.valid_before == int(clock()) + HOUR
+    assert world.post("/ssh/sign", body | {"ott": token(), "validBefore": "1h"}).done()
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from mintmark.authority.policy.approve import (
 )
 from mintmark.authority.policy.keys import check_rsa
 from mintmark.authority.policy.provisioners import AnyCompiled
-from mintmark.model.access import Operation, Requester
+from mintmark.model.access import Operation, Requester, SSHGrant
 from mintmark.model.errors import Error, Kind
 from mintmark.model.provisioner import Lifetimes
 from mintmark.model.ssh import (
@@ -35,7 +35,7 @@ from mintmark.model.ssh import (
     SSHPublicKey,
     SSHRequest,
 )
-from mintmark.model.time import HOUR, timestamp
+from mintmark.model.time import HOUR, MINUTE, timestamp
 from mintmark.wire.identifiers import parse_any
 from mintmark.wire.ssh.certificate import MAX_PRINCIPALS
 
@@ -343,6 +343,7 @@ def ssh_validity(
     Raises:
         Error: BAD_LIFETIME.
     """
+    request = _as_vouched(requester.ssh, request)
     bounds = bounded(profile, _lifetimes(requester, profile.type))
     is_asked = request.lifetime is not None or request.valid_before is not None
     begin = int(now) if request.valid_after is None else request.valid_after
@@ -370,7 +371,39 @@ def ssh_validity(
                 hint=f"ask for at most {max(int(limit - now), 0)} s",
             )
         end = limit
+    _check_vouched(requester.ssh, start, end)
     return start, end
+
+
+def _as_vouched(grant: SSHGrant | None, request: SSHRequest) -> SSHRequest:
+    """Return the request with the dates of the credential where it has none of its own."""
+    if grant is None:
+        return request
+    if request.valid_after is None:
+        request = replace(request, valid_after=grant.valid_after)
+    if request.valid_before is None and request.lifetime is None:
+        request = replace(request, valid_before=grant.valid_before)
+    return request
+
+
+def _check_vouched(grant: SSHGrant | None, start: int, end: int) -> None:
+    """Refuse a validity outside the one that the credential names.
+
+    Both may have been given from now on, and now is a moment later in the request.
+
+    Raises:
+        Error: BAD_LIFETIME.
+    """
+    if grant is None:
+        return
+    first, last = grant.valid_after, grant.valid_before
+    if (first is not None and start < first - MINUTE) or (last is not None and end > last + MINUTE):
+        raise Error(
+            Kind.BAD_LIFETIME,
+            f"a validity from {timestamp(start)} to {timestamp(end)} is not inside the one that "
+            "the credential names",
+            hint="leave the dates out: they are those of the token",
+        )
 
 
 def _lifetimes(requester: Requester, type_: SSHCertificateType) -> Lifetimes | None:

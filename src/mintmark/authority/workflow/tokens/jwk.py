@@ -32,7 +32,8 @@ async def verify(
     signature.verify(token, provisioner.key)
     read.check_purpose(purpose, VOUCHED)
     claims = token.claims
-    ends = read.check_times(claims, authority.clock())
+    now = authority.clock()
+    ends = read.check_times(claims, now)
     read.check_audience(claims, authority.names, purpose, provisioner)
     subject = read.subject(claims)
     service = provisioner.service(subject)
@@ -59,7 +60,7 @@ async def verify(
         identifiers=step_claims.names(claims, purpose),
         common_names=(subject,),
         lifetimes=provisioner.lifetimes,
-        ssh=step_claims.ssh_grant(provisioner, claims, purpose),
+        ssh=step_claims.ssh_grant(provisioner, claims, purpose, now),
         key_sha256=step_claims.key_binding(claims),
     )
     return Verified(requester, subject, claims, provisioner)

@@ -17,6 +17,7 @@ from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier
 from mintmark.model.ssh import SSHCertificateType
 from mintmark.wire import jose
+from mintmark.wire.go_time import moment
 from mintmark.wire.identifiers import parse_any
 
 BOTH: Final = frozenset(SSHCertificateType)
@@ -60,20 +61,33 @@ def key_binding(claims: Mapping[str, Any]) -> bytes | None:
 
 
 def ssh_grant(
-    provisioner: Provisioner, claims: Mapping[str, Any], purpose: Purpose
+    provisioner: Provisioner, claims: Mapping[str, Any], purpose: Purpose, now: float
 ) -> SSHGrant | None:
-    """Return what a token vouches for in SSH; None when its provisioner has no SSH.
+    """Return what a token vouches for in SSH; None for a token of X.509.
 
-    Principals that it names are all that may be asked for; without any its holder, who has the
-    provisioner's key, may ask for whatever the provisioner's rules allow.
+    Who holds a token is not who made it: the principals that it names are all that may be asked
+    for, or those that its subject stands for. One without `step.ssh` is for X.509, and one with
+    it for SSH, although clients write the audience of either.
 
     Raises:
-        Error: FORBIDDEN when SSH is asked for and the provisioner has none, BAD_TOKEN.
+        Error: FORBIDDEN when SSH is asked for and the provisioner has none; BAD_TOKEN when the
+            token is for the other kind of certificate, or its options are none.
     """
-    if not provisioner.claims.ssh:
-        if purpose is Purpose.SSH_SIGN:
-            raise no_ssh(provisioner)
+    said = members(claims, "step").get("ssh")
+    if purpose is not Purpose.SSH_SIGN:
+        if said is not None:
+            raise refused(
+                "the token is for an SSH certificate ('step.ssh'), not for one of X.509",
+                "make one without SSH options",
+            )
         return None
+    if not provisioner.claims.ssh:
+        raise no_ssh(provisioner)
+    if said is None:
+        raise refused(
+            "the token is for a certificate of X.509, and has no 'step.ssh'",
+            "make one for SSH: step ca token --ssh",
+        )
     options = members(members(claims, "step"), "ssh")
     named = texts(options, "principals")
     sub = subject(claims)
@@ -84,8 +98,9 @@ def ssh_grant(
         key_id=text(options, "keyID") or sub,
         user_principals=named or principals_of(sub),
         host_principals=named or (sub,),
-        any_principals=not named,
         profiles=provisioner.rules.ssh_profiles,
+        valid_after=_moment(options, "validAfter", now),
+        valid_before=_moment(options, "validBefore", now),
     )
 
 
@@ -96,6 +111,13 @@ def no_ssh(provisioner: Provisioner) -> Error:
         f"provisioner {provisioner.name!r} issues no SSH certificates",
         hint="ask another provisioner, or have 'claims.ssh' set to true for this one",
     )
+
+
+def _moment(options: Mapping[str, Any], name: str, now: float) -> int | None:
+    try:
+        return moment(text(options, name), int(now))
+    except Error as error:
+        raise refused(f"the token's '{name}' is no time: {error.detail}", error.hint) from error
 
 
 def _types(word: str) -> frozenset[SSHCertificateType]:

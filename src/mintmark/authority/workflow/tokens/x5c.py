@@ -74,7 +74,7 @@ async def verify(
         identifiers=_names(provisioner, leaf, claims, purpose),
         common_names=(leaf.common_name,) if leaf.common_name else (),
         lifetimes=provisioner.lifetimes,
-        ssh=_ssh_grant(provisioner, leaf, claims, purpose),
+        ssh=_ssh_grant(provisioner, leaf, claims, purpose, now),
         key_sha256=step_claims.key_binding(claims),
     )
     return Verified(requester, subject, claims, provisioner)
@@ -106,14 +106,18 @@ def _vouches(provisioner: X5C, leaf: ParsedCertificate, name: Identifier) -> boo
 
 
 def _ssh_grant(
-    provisioner: X5C, leaf: ParsedCertificate, claims: Mapping[str, Any], purpose: Purpose
+    provisioner: X5C,
+    leaf: ParsedCertificate,
+    claims: Mapping[str, Any],
+    purpose: Purpose,
+    now: float,
 ) -> SSHGrant | None:
     """Return what the token names, as far as the certificate or a rule vouches for it.
 
     Raises:
-        Error: FORBIDDEN when nothing is left of what is asked for.
+        Error: FORBIDDEN when nothing is left of what is asked for; else as `ssh_grant`.
     """
-    grant = step_claims.ssh_grant(provisioner, claims, purpose)
+    grant = step_claims.ssh_grant(provisioner, claims, purpose, now)
     if grant is None:
         return None
     own = {leaf.common_name, *map(str, leaf.identifiers)} - {""}
@@ -129,13 +133,12 @@ def _ssh_grant(
         host_principals=tuple(
             one for one in grant.host_principals if one in own or _rules_name(provisioner, one)
         ),
-        any_principals=False,
     )
     given = {
         SSHCertificateType.USER: grant.user_principals,
         SSHCertificateType.HOST: grant.host_principals,
     }
-    if purpose is Purpose.SSH_SIGN and not any(given[type_] for type_ in grant.types):
+    if not any(given[type_] for type_ in grant.types):
         raise Error(
             Kind.FORBIDDEN,
             "no principal of the token is one of the certificate that signed it",
