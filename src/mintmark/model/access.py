@@ -124,8 +124,8 @@ class Requester:
         lifetimes: bounds that its provisioner sets for X.509; None sets none.
         expires_at: Unix seconds that nothing it asks for may outlive; None sets no end.
         ssh: what its credential vouches for in SSH; None leaves it to the whitelist.
-        key_sha256: the only public key that may be certified (RFC 7800 `cnf`): SHA-256 of the
-            CSR or of the SSH key's blob; None for any.
+        key_sha256: of the only CSR, or of the blob of the only SSH key, that may be certified
+            (RFC 7800 `cnf`); None for any.
     """
 
     service: str

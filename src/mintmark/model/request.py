@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mintmark.model.identifiers import Identifier
@@ -18,12 +18,14 @@ class SubjectKey:
         sha256: SHA-256 of `spki`.
         type: which kind of key.
         public_key: the key as `cryptography` loaded it.
+        csr_sha256: SHA-256 of the CSR that it came with, DER; None for a key without one.
     """
 
     spki: bytes
     sha256: bytes
     type: KeyType
     public_key: Any
+    csr_sha256: bytes | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

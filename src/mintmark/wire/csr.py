@@ -7,8 +7,9 @@ certified are the octets that were sent; its other attributes and extensions are
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -118,7 +119,8 @@ def _walk(data: bytes) -> tuple[SubjectKey, int, int, int, int]:
     if value_end != end or data[value : value + 1] != b"\0":
         raise ValueError("its signature is no BIT STRING of whole octets at its end")
 
-    key = subject_key(data[subject_end:spki_end])
+    digest = hashlib.sha256(data).digest()
+    key = replace(subject_key(data[subject_end:spki_end]), csr_sha256=digest)
     _verify(
         key, data[info_end:algorithm_end], data[value + 1 : value_end], data[start:info_end], data
     )

@@ -492,7 +492,7 @@ def test_nothing_outlives_its_credential():
 
 def test_a_user_is_added_by_one_fixed_command():
     user = decide(alice(replace(GRANT, user_principals=("alice",))), "alice")
-    added = approve_add_user(POLICY, user, keys(), subject(5))
+    added = approve_add_user(POLICY, deploy(), user, keys(), subject(5))
 
     assert added.principals == ("provisioner",)
     assert added.key_id == "alice-provisioner"
@@ -522,7 +522,7 @@ def test_what_could_be_more_than_a_word_of_a_command_adds_no_user(principals):
     user = decide(ADMIN, *principals)
 
     with pytest.raises(Error) as refused:
-        approve_add_user(POLICY, user, keys(), subject(5))
+        approve_add_user(POLICY, deploy(), user, keys(), subject(5))
     assert refused.value.kind is Kind.REJECTED_IDENTIFIER
 
 
@@ -530,14 +530,14 @@ def test_a_host_certificate_adds_no_user():
     host = decide(ADMIN, "a.web.internal", profile="ssh-host")
 
     with pytest.raises(Error):
-        approve_add_user(POLICY, host, keys(), subject(5))
+        approve_add_user(POLICY, deploy(), host, keys(), subject(5))
 
 
 def test_the_key_that_adds_a_user_is_none_of_ours():
     user = decide(alice(), "alice")
 
     with pytest.raises(Error) as refused:
-        approve_add_user(POLICY, user, keys(), ca(HOST).authority.key)
+        approve_add_user(POLICY, deploy(), user, keys(), ca(HOST).authority.key)
     assert refused.value.kind is Kind.BAD_PUBLIC_KEY
 
 

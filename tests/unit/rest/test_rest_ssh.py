@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 from cryptography import x509
@@ -16,7 +17,7 @@ from mintmark.client.ssh_documents import SSHCertificateDocument
 from mintmark.model.keys import KeyType
 from mintmark.model.ssh import SSHCertificateType
 from mintmark.model.time import DAY, HOUR
-from mintmark.wire import jose
+from mintmark.wire import jose, pem
 from mintmark.wire.http import Peer
 from mintmark.wire.ssh import certificate as wire_ssh
 from mintmark.wire.ssh import key as wire_key
@@ -305,6 +306,23 @@ def test_a_provisioners_token_gets_an_x509_certificate(world):
         json={"csr": csr("a.corp.internal", "a.corp.internal")},
     )
     again.problem(401, "bad-token")
+
+
+def test_a_token_that_is_bound_to_a_csr_gets_no_other_over_the_api(world):
+    wish = csr("a.corp.internal", "a.corp.internal")
+    digest = sha256(pem.decode(pem.CSR, wish.encode())[0]).digest()
+    token = world.jwt(
+        "a.corp.internal", sans=["a.corp.internal"], cnf={"x5rt#S256": jose.encode(digest)}
+    )
+
+    for other in (
+        {"csr": csr("a.corp.internal", "a.corp.internal")},
+        {"common_name": "a.corp.internal"},  # whose key the server would make
+    ):
+        reply = world.ask("POST", "/certificates/request", token=token, json=other)
+        reply.problem(422, "bad-public-key")
+    reply = world.ask("POST", "/certificates/request", token=token, json={"csr": wish})
+    assert reply.status == 201, reply.body
 
 
 def test_a_refused_request_leaves_the_token_good(world):

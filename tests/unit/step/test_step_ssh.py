@@ -199,8 +199,17 @@ def test_a_token_that_is_bound_to_a_key_gets_no_other(world):
     token = world.ssh_token("alice", "user", "alice", **bound)
     assert world.ssh_sign("alice", "user", "alice", ott=token).status in {401, 403}
 
-    token = world.ssh_token("alice", "user", "alice", **bound)
-    assert world.ssh_sign("alice", "user", "alice", ott=token, publicKey=blob_of(key)).done()
+    mine = {"ott": world.ssh_token("alice@example.internal", "user", "alice", **bound)}
+    mine |= {"publicKey": blob_of(key)}
+    # Who found the token knows the key it is bound to, and would bring others beside it.
+    for beside in (
+        {"identityCSR": pem_csr("alice")},
+        {"addUserPublicKey": blob_of(new_key())},
+    ):
+        reply = world.ssh_sign("alice@example.internal", "user", "alice", **mine, **beside)
+        reply.refused(403, "another certificate request or public key")
+
+    assert world.ssh_sign("alice@example.internal", "user", "alice", **mine).done()
 
 
 def test_a_certificate_is_no_key(world):

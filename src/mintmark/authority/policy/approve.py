@@ -141,8 +141,10 @@ def approve(
     # 2. The profile exists, and the requester may use it.
     profile = _profile(policy, requester, request.profile)
 
-    # 3. The key is strong, of an allowed type, and not one of ours.
+    # 3. The key is strong, of an allowed type, the one that the credential was made for, and
+    #    none of ours.
     _check_key(policy, profile, request.key)
+    check_bound(requester, request.key.csr_sha256)
 
     # 4. Every name may be in this profile's and this requester's certificates.
     _check_names(policy, profile, requester, request)
@@ -250,6 +252,27 @@ def _check_key(policy: Policy, profile: Profile, key: SubjectKey) -> None:
             Kind.BAD_PUBLIC_KEY,
             "the public key is the key of one of this authority's own issuers",
             hint="make a new key for every certificate",
+        )
+
+
+def check_bound(requester: Requester, sha256: bytes | None) -> None:
+    """Check that a credential that is bound to one key is shown for that key (RFC 7800 §3).
+
+    Every key that a request brings is looked at: who found a token that is bound to another's
+    key would get a certificate beside it otherwise.
+
+    Args:
+        requester: who asks.
+        sha256: of the CSR, or of the SSH key's blob; None for a key that came alone.
+
+    Raises:
+        Error: BAD_PUBLIC_KEY.
+    """
+    if requester.key_sha256 not in (None, sha256):
+        raise Error(
+            Kind.BAD_PUBLIC_KEY,
+            "the credential was made for another certificate request or public key",
+            hint="send the one that the token was bound to, or get a token for this one",
         )
 
 

@@ -19,6 +19,7 @@ from mintmark.authority.issuance.ssh_lints import MAX_TEXT, key_id_fault, princi
 from mintmark.authority.policy.approve import (
     Policy,
     bounded,
+    check_bound,
     check_lifetime,
     may_act_for,
     together,
@@ -71,12 +72,7 @@ def approve_ssh(
     authority = keys.active(profile.type).authority
 
     # 3. The key is strong, the one that the credential was made for, and none of ours.
-    if requester.key_sha256 not in (None, request.key.sha256):
-        raise Error(
-            Kind.BAD_PUBLIC_KEY,
-            "the credential was made for another public key",
-            hint="send the key that the token was bound to, or get a token for this one",
-        )
+    check_bound(requester, request.key.sha256)
     check_ssh_key(policy, keys, request.key)
 
     # 4. Every principal may be in this profile's and this requester's certificates.
@@ -104,7 +100,11 @@ def approve_ssh(
 
 
 def approve_add_user(
-    policy: Policy, approval: SSHApproval, keys: SSHKeys, key: SSHPublicKey
+    policy: Policy,
+    requester: Requester,
+    approval: SSHApproval,
+    keys: SSHKeys,
+    key: SSHPublicKey,
 ) -> SSHApproval:
     """Approve the certificate by which a user is made on a host before the first login.
 
@@ -112,6 +112,7 @@ def approve_add_user(
 
     Args:
         policy: the rules in force.
+        requester: who asks.
         approval: of the user certificate that it goes with.
         keys: the SSH authority's.
         key: the further key that it is for.
@@ -128,6 +129,7 @@ def approve_add_user(
             "a certificate that adds a user goes with a user certificate of one plain login name",
             hint="ask for one principal of a-z, 0-9, '_' and '-', at most 32 characters",
         )
+    check_bound(requester, key.sha256)
     check_ssh_key(policy, keys, key)
     command = f"sudo useradd -m {login}; nc -q0 localhost 22"
     profile = SSHProfile(ADD_USER, USER, critical_options=(("force-command", command),))

@@ -228,9 +228,9 @@ def _approve(
 ) -> _Approved:
     policy, keys = authority.policy, authority.ssh
     approval = approve_ssh(policy, requester, request, operation=operation, keys=keys, now=now)
-    add_user = (
-        approve_add_user(policy, approval, keys, add_user_key) if add_user_key is not None else None
-    )
+    add_user = None
+    if add_user_key is not None:
+        add_user = approve_add_user(policy, requester, approval, keys, add_user_key)
     client = None
     if identity is not None:
         client = approve(

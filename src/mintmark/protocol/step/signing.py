@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from mintmark.authority.workflow.issue import issue
 from mintmark.authority.workflow.renew import rekey as rekey_certificate
 from mintmark.authority.workflow.renew import renew as renew_certificate
@@ -17,7 +15,6 @@ from mintmark.protocol.step import names
 from mintmark.protocol.step.call import Call
 from mintmark.protocol.step.present import issued
 from mintmark.protocol.step.refusal import StepError
-from mintmark.wire import pem
 from mintmark.wire.csr import CSR, parse_csr, parse_csr_key
 from mintmark.wire.go_time import go_duration, moment
 from mintmark.wire.http import Response
@@ -27,7 +24,6 @@ async def sign(call: Call) -> Response:
     """Issue what a token vouches for."""
     body, requester = call.body, call.requester
     key, common_name, identifiers = _wish(call)
-    _check_binding(call, body.csr)
     now = int(call.authority.clock())
     request = IssuanceRequest(
         service=requester.service,
@@ -105,17 +101,6 @@ def _given(csr: str | None) -> bytes:
     if not csr:
         raise Error(Kind.MALFORMED, "missing csr")
     return csr.encode()
-
-
-def _check_binding(call: Call, csr: str) -> None:
-    """Refuse another CSR than the one that a token is bound to (RFC 7800, `x5rt#S256`).
-
-    Raises:
-        Error: FORBIDDEN.
-    """
-    bound = call.requester.key_sha256
-    if bound is not None and hashlib.sha256(pem.decode(pem.CSR, csr.encode())[0]).digest() != bound:
-        raise Error(Kind.FORBIDDEN, "the token is bound to another certificate request")
 
 
 def default_profile(call: Call, preferred: str = "") -> str:
