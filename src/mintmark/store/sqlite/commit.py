@@ -18,7 +18,7 @@ from mintmark.store.conditions import Conditions, Held
 from mintmark.store.rows import metadata_text, names, remembered_row, token_row
 from mintmark.store.sqlite import ssh
 from mintmark.store.sqlite.acme import read_versions, write_changes
-from mintmark.store.sqlite.connection import transaction
+from mintmark.store.sqlite.connection import mark_found, transaction
 from mintmark.store.ssh_rows import X509, host_names, kind, revocation_entry
 
 # Still counted: not expired, not revoked, not replaced. The day of `now` is counted one by one.
@@ -35,14 +35,15 @@ SELECT service, not_after,
        AND NOT EXISTS (SELECT 1 FROM certificates r WHERE r.replaces = c.serial)
 FROM certificates c WHERE serial = ?
 """
-BLOCKED: Final = "SELECT 1 FROM blocked_keys WHERE spki_sha256 = ?"
+BLOCKED: Final = "SELECT spki_sha256 FROM blocked_keys WHERE spki_sha256 = ?"
 
 
 def read_conditions(connection: apsw.Connection, conditions: Conditions) -> None:
     """Fill in the facts that the acts of a batch depend on."""
-    one = connection.execute
-    for key in conditions.arrivals:
-        conditions.arrivals[key] = one("SELECT arrival FROM rates WHERE key = ?", (key,)).get or 0
+    one, each = connection.execute, connection.executemany
+    asked = [(key,) for key in conditions.arrivals]
+    for key, arrival in each("SELECT key, arrival FROM rates WHERE key = ?", asked):
+        conditions.arrivals[key] = arrival
     for service in conditions.holdings:
         conditions.holdings[service] = one(
             _HOLDINGS,
@@ -55,19 +56,17 @@ def read_conditions(connection: apsw.Connection, conditions: Conditions) -> None
     for serial in conditions.held:
         row = one(_HELD, (serial,)).get
         conditions.held[serial] = Held(row[0], row[1], active=bool(row[2])) if row else None
-    for serial in conditions.revoked:
-        found = one("SELECT 1 FROM revocations WHERE serial = ?", (serial,)).get
-        conditions.revoked[serial] = found is not None
-    for spki_sha256 in conditions.blocked:
-        found = one(BLOCKED, (spki_sha256,)).get
-        conditions.blocked[spki_sha256] = found is not None
+    mark_found(connection, "SELECT serial FROM revocations WHERE serial = ?", conditions.revoked)
+    mark_found(connection, BLOCKED, conditions.blocked)
     for token in conditions.tokens:
         conditions.tokens[token] = one(
             "SELECT expires_at FROM tokens WHERE sha256 = ?", (token,)
         ).get
-    for key_sha256 in conditions.remembered:
-        found = one("SELECT 1 FROM idempotency WHERE key_sha256 = ?", (key_sha256,)).get
-        conditions.remembered[key_sha256] = found is not None
+    mark_found(
+        connection,
+        "SELECT key_sha256 FROM idempotency WHERE key_sha256 = ?",
+        conditions.remembered,
+    )
     ssh.read_conditions(connection, conditions.ssh)
     read_versions(connection, conditions.versions)
 

@@ -134,6 +134,18 @@ def snapshot(connection: apsw.Connection) -> Iterator[None]:
             connection.execute("ROLLBACK")
 
 
+def mark_found(connection: apsw.Connection, sql: str, asked: dict[bytes, bool]) -> None:
+    """Mark those of some keys that have a row.
+
+    Args:
+        connection: to ask.
+        sql: returns a key if it has a row; asked once a key, all in one call of the library.
+        asked: the keys.
+    """
+    for (key,) in connection.executemany(sql, [(key,) for key in asked]):
+        asked[key] = True
+
+
 def soon(connection: apsw.Connection, work: Callable[[apsw.Connection], T], steps: int) -> T | None:
     """Do some reading, or return None when it takes too many steps or waits for the disk.
 

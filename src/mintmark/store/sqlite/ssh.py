@@ -10,10 +10,11 @@ import apsw
 from mintmark.model.act import Act
 from mintmark.model.ssh import SSHAuthority, SSHBan, StoredKRL
 from mintmark.store import ssh_rows
+from mintmark.store.sqlite.connection import mark_found
 from mintmark.store.ssh_conditions import SSHConditions
 
-USED: Final = "SELECT 1 FROM used_tokens WHERE sha256 = ?"
-_BANNED: Final = "SELECT 1 FROM ssh_bans WHERE value = ? AND kind = ?"
+USED: Final = "SELECT sha256 FROM used_tokens WHERE sha256 = ?"
+_BANNED: Final = "SELECT value, kind FROM ssh_bans WHERE value = ? AND kind = ?"
 _VERSION: Final = "SELECT version FROM provisioners WHERE name = ?"
 _SET_PROVISIONER: Final = """
 INSERT INTO provisioners VALUES (?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE
@@ -47,13 +48,11 @@ ORDER BY i.issuer, r.serial
 
 def read_conditions(connection: apsw.Connection, conditions: SSHConditions) -> None:
     """Fill in the facts about used tokens, bans and provisioners."""
-    one = connection.execute
-    for sha256 in conditions.used:
-        conditions.used[sha256] = one(USED, (sha256,)).get is not None
-    for key in conditions.banned:
-        conditions.banned[key] = one(_BANNED, key).get is not None
+    mark_found(connection, USED, conditions.used)
+    for key in connection.executemany(_BANNED, list(conditions.banned)):
+        conditions.banned[key] = True
     for name in conditions.provisioners:
-        conditions.provisioners[name] = one(_VERSION, (name,)).get or 0
+        conditions.provisioners[name] = connection.execute(_VERSION, (name,)).get or 0
 
 
 def write(connection: apsw.Connection, acts: Sequence[Act]) -> None:
