@@ -249,6 +249,7 @@ def test_a_key_that_x509_blocked_is_blocked_in_ssh(world):
         (BanKind.KEY, subject().sha256, Kind.BAD_PUBLIC_KEY),
         (BanKind.KEY_ID, b"deploy", Kind.FORBIDDEN),
     ],
+    ids=["key", "key id"],
 )
 def test_what_is_banned_is_never_certified(world, kind, value, expected):
     banned = SSHBan(kind, value, int(world.clock()), Reason.UNSPECIFIED)
