@@ -107,7 +107,7 @@ def test_a_subject_that_is_none_becomes_one_and_stays_apart(subject):
     service = POLICY.provisioners["ops"].service(subject)
 
     assert SERVICE_ID.fullmatch(service)
-    assert re.fullmatch(r"jwk\.ops\.(?:.*-)?[0-9a-f]{8}", service)
+    assert re.fullmatch(r"jwk\.ops\.(?:.*-)?[0-9a-f]{20}", service)
 
 
 @given(st.text(max_size=150), st.text(max_size=150))
@@ -118,6 +118,16 @@ def test_two_subjects_are_two_services(one, other):
     assert SERVICE_ID.fullmatch(service(one))
     assert service(one).startswith("oidc.corp.")
     assert (service(one) == service(other)) is (one == other)
+
+
+@pytest.mark.parametrize("victim", ["alice@example.com", "Alice", "☃", "a" * 200])
+def test_a_subject_that_is_written_like_anothers_service_is_another(victim):
+    """Who may choose a name at the provider chooses it so, and renews what the victim has."""
+    service = POLICY.provisioners["corp"].service
+    chosen = service(victim).removeprefix("oidc.corp.")
+
+    assert service(chosen) != service(victim)
+    assert SERVICE_ID.fullmatch(service(chosen))
 
 
 def test_two_provisioners_vouch_for_two_services():

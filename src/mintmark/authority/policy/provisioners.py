@@ -40,6 +40,8 @@ DNS_CHALLENGES: Final = frozenset(
 ISSUE: Final = frozenset({Operation.REQUEST, Operation.REVOKE})
 MAX_SERVICE: Final = 128  # as `whitelist.SERVICE_ID`
 _OTHER_CHARACTERS: Final = re.compile(r"[^a-z0-9._-]+")
+_DIGITS: Final = 20  # of a hash: 80 bits, which nobody finds another subject for
+_HASHED: Final = re.compile(rf"(?:.*-)?[0-9a-f]{{{_DIGITS}}}")
 
 
 class Provisioner:
@@ -73,13 +75,14 @@ class Provisioner:
         """Return the service id of whom it vouches for.
 
         A subject that is no part of a service id is brought into that form, and a hash of it
-        keeps what two subjects became one of apart.
+        keeps what two subjects became one of apart. One that looks as if it had been gets a hash
+        too: people can choose their subjects at some providers, and would choose another's.
         """
         room = MAX_SERVICE - len(self._prefix)
         text = _OTHER_CHARACTERS.sub("-", subject.lower())[:room].strip("._-")
-        if text != subject or not text:
-            digest = hashlib.sha256(subject.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-            text = f"{text[: room - 9]}-{digest}" if text else digest
+        if text != subject or not text or _HASHED.fullmatch(text):
+            digest = hashlib.sha256(subject.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
+            text = f"{text[: room - _DIGITS - 1]}-{digest}" if text else digest
         return f"{self._prefix}{text}"
 
     def rule(self, service: str, operations: frozenset[Operation] = ISSUE) -> ServiceRule:
