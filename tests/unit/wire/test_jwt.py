@@ -61,6 +61,14 @@ def test_token_reads_back_and_verifies(algorithm):
     assert read.signing_input == text.rpartition(".")[0].encode()
 
 
+def test_tokens_of_one_header_share_it_and_nobody_can_change_it():
+    one, other = jwt.parse(TOKEN), jwt.parse(jwt.sign({"kid": "k"}, {}, P256))
+
+    assert one.header is other.header
+    with pytest.raises(TypeError):
+        one.header["kid"] = "another"
+
+
 @pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
 @pytest.mark.parametrize("algorithm", KEYS)
 def test_token_is_one_to_the_reference_and_back(algorithm):
