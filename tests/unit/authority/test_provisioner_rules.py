@@ -35,6 +35,8 @@ from mintmark.model.provisioner import (
     Lifetimes,
     OIDCProvisioner,
     Rules,
+    SSHPOPProvisioner,
+    X5CProvisioner,
 )
 from mintmark.model.request import IssuanceRequest
 from mintmark.model.time import DAY, HOUR
@@ -184,10 +186,20 @@ def test_a_star_is_any_run_of_characters_and_nothing_else_is_special(glob, princ
 # What the holder of a certificate may do.
 
 
+def test_who_makes_tokens_by_what_he_holds_is_limited_as_services_are():
+    """One certificate would do to fill the disk with others."""
+    more = compiled((X5CProvisioner("x5c"), SSHPOPProvisioner("sshpop")))
+    each = (*more.values(), *POLICY.provisioners.values())
+    limited = {one.type for one in each if one.rule("a").certificates_per_hour is None}
+
+    assert limited == {"x5c", "sshpop"}
+
+
 def test_whom_a_provisioner_vouched_for_renews_and_revokes_and_never_asks():
     for service in ("jwk.ops.build", "oidc.corp.alice", "acme.acme.x4kq"):
         assert POLICY.rule(service).operations == {Operation.RENEW, Operation.REVOKE}
-        assert POLICY.rule(service).certificates_per_hour == 0
+        # Nobody stands between a holder and one renewal after the other but the limits.
+        assert POLICY.rule(service).certificates_per_hour is None
 
 
 def test_without_the_claim_nobody_renews():

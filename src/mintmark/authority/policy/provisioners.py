@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -57,6 +58,8 @@ class Provisioner:
     __slots__ = ("_prefix", "claims", "name", "names", "principals", "profiles", "rules")
 
     type: str
+    per_hour: int | None = 0
+    """Certificates of one service; None as the limits say where holders ask by themselves."""
 
     def __init__(self, name: str, claims: Claims, rules: Rules) -> None:
         self.name: Final = name
@@ -86,20 +89,21 @@ class Provisioner:
         return f"{self._prefix}{text}"
 
     def rule(self, service: str, operations: frozenset[Operation] = ISSUE) -> ServiceRule:
-        """Return what a service of it may do; limits are the provisioner's own matter.
+        """Return what a service of it may do.
 
         Args:
             service: from `service`.
             operations: what its credential is for.
         """
         return ServiceRule(
-            service, operations, profiles=self.rules.profiles, certificates_per_hour=0
+            service, operations, profiles=self.rules.profiles, certificates_per_hour=self.per_hour
         )
 
     def holder_rule(self, service: str) -> ServiceRule:
         """Return what holders of its certificates may do with them: never ask for others."""
         renews = {Operation.RENEW} if self.claims.renewal else set()
-        return self.rule(service, frozenset({Operation.REVOKE} | renews))
+        rule = self.rule(service, frozenset({Operation.REVOKE} | renews))
+        return replace(rule, certificates_per_hour=None)
 
 
 class ACME(Provisioner):
@@ -241,6 +245,7 @@ class X5C(Provisioner):
     __slots__ = ("settings",)
 
     type = "x5c"
+    per_hour = None
 
     def __init__(self, settings: X5CProvisioner) -> None:
         super().__init__(settings.name, settings.claims, settings.rules)
@@ -253,6 +258,7 @@ class SSHPOP(Provisioner):
     __slots__ = ("settings",)
 
     type = "sshpop"
+    per_hour = None
 
     def __init__(self, settings: SSHPOPProvisioner) -> None:
         super().__init__(settings.name, settings.claims, Rules())
