@@ -26,7 +26,16 @@ class SSHCertificateType(Enum):
     @property
     def word(self) -> str:
         """The type as the API and the CLI write it: `user` or `host`."""
-        return self.name.lower()
+        return _WORDS[self]
+
+    @classmethod
+    def of(cls, word: str) -> SSHCertificateType | None:
+        """Return the type of a word, None for one that is none."""
+        return _OF_WORD.get(word)
+
+
+_WORDS = {type_: type_.name.lower() for type_ in SSHCertificateType}
+_OF_WORD = {word: type_ for type_, word in _WORDS.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,9 +113,8 @@ def _profile(call: Call) -> str:
 
 def _type(text: str | None, grant: SSHGrant) -> SSHCertificateType:
     word = (text or "").lower()
-    for type_ in SSHCertificateType:
-        if word == type_.word:
-            return type_
+    if type_ := SSHCertificateType.of(word):
+        return type_
     if word:
         raise Error(Kind.MALFORMED, f"unknown certType {word[:40]!r}", hint="send 'user' or 'host'")
     only_host = grant.types == {SSHCertificateType.HOST}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-import math
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final
@@ -26,6 +25,7 @@ LEEWAY: Final = MINUTE  # for clocks that differ
 LIFETIME_MAX: Final = HOUR  # of a token of our own provisioners, and the age of an ID token
 MAX_TEXT: Final = 255
 _TIME_MAX: Final = 1 << 40  # Unix seconds; the year 36812
+_NUMBERS: Final = frozenset({int, float})
 _SHOWN: Final = 200
 
 
@@ -49,14 +49,7 @@ def text(claims: Mapping[str, Any], name: str, *, limit: int = MAX_TEXT) -> str:
         Error: BAD_TOKEN for another type, control characters, or more than `limit` characters.
     """
     value = claims.get(name)
-    if value is None:
-        return ""
-    if not isinstance(value, str) or len(value) > limit or not value.isprintable():
-        raise refused(
-            f"the token's '{name}' is no text of at most {limit} printable characters",
-            "make the token anew with a plain text there",
-        )
-    return value
+    return "" if value is None else _text(value, name, limit)
 
 
 def texts(claims: Mapping[str, Any], name: str) -> tuple[str, ...]:
@@ -73,7 +66,7 @@ def texts(claims: Mapping[str, Any], name: str) -> tuple[str, ...]:
             f"the token's '{name}' is no list of at most {MAX_NAMES} texts",
             "make the token anew with a JSON array of strings there",
         )
-    return tuple(dict.fromkeys(_filled({name: one}, name) for one in value))
+    return tuple(dict.fromkeys([_filled(_text(one, name, MAX_TEXT), name) for one in value]))
 
 
 def members(claims: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -96,7 +89,7 @@ def subject(claims: Mapping[str, Any]) -> str:
     Raises:
         Error: BAD_TOKEN when it is missing or empty.
     """
-    return _filled(claims, "sub")
+    return _filled(text(claims, "sub"), "sub")
 
 
 def check_times(claims: Mapping[str, Any], now: float) -> int:
@@ -223,8 +216,9 @@ def check_audience(
     hosts = _hosts(tuple(names))
     found = audiences(claims)
     fragment = "" if provisioner is None else f"{provisioner.type}/{provisioner.name}"
-    if any(_is_ours(one, hosts, purpose, fragment) for one in found):
-        return
+    for one in found:
+        if _is_ours(one, hosts, purpose, fragment):
+            return
     shown = ", ".join(found)[:_SHOWN] or "nobody"
     host = next(iter(sorted(hosts)), "this authority")
     raise refused(
@@ -259,8 +253,16 @@ def burn(type_: str, provisioner: str, jwt: JWT, ends: int) -> Burn:
     return Burn(hashlib.sha256(key.encode()).digest(), ends + 2 * LEEWAY)
 
 
-def _filled(claims: Mapping[str, Any], name: str) -> str:
-    value = text(claims, name)
+def _text(value: object, name: str, limit: int) -> str:
+    if not isinstance(value, str) or len(value) > limit or not value.isprintable():
+        raise refused(
+            f"the token's '{name}' is no text of at most {limit} printable characters",
+            "make the token anew with a plain text there",
+        )
+    return value
+
+
+def _filled(value: str, name: str) -> str:
     if not value:
         raise refused(f"the token's '{name}' is missing or empty")
     return value
@@ -268,12 +270,12 @@ def _filled(claims: Mapping[str, Any], name: str) -> str:
 
 def _time(claims: Mapping[str, Any], name: str) -> float | None:
     """Return a NumericDate (RFC 7519 §2), None when it is not there."""
-    value = claims.get(name)
+    value: float | None = claims.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if type(value) not in _NUMBERS:  # a bool is an int, too
         raise refused(f"the token's '{name}' is no number of seconds")
-    if not math.isfinite(value) or not 0 <= value <= _TIME_MAX:
+    if not 0 <= value <= _TIME_MAX:  # nor is NaN
         raise refused(f"the token's '{name}' is no time")
     return value
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Final
 
 from mintmark.authority.policy.provisioners import JWK
 from mintmark.authority.workflow.authority import Authority
@@ -12,6 +12,8 @@ from mintmark.authority.workflow.tokens.purpose import VOUCHED, Purpose, Verifie
 from mintmark.authority.workflow.tokens.revocation import revocation
 from mintmark.model.access import Credential, Operation, Requester
 from mintmark.wire.jwt import JWT
+
+_REQUEST: Final = frozenset({Operation.REQUEST})
 
 
 def find(authority: Authority, token: JWT) -> JWK | None:
@@ -37,30 +39,28 @@ async def verify(
     read.check_audience(claims, authority.names, purpose, provisioner)
     subject = read.subject(claims)
     service = provisioner.service(subject)
+    vouches = not purpose.is_revocation
     requester = Requester(
         service=service,
-        rule=provisioner.rule(service, frozenset({Operation.REQUEST})),
+        rule=provisioner.rule(service, _REQUEST),
         credential=Credential.JWK,
         address=address,
         provisioner=provisioner.name,
         burns=read.burn(provisioner.type, provisioner.name, token, ends),
-    )
-    if purpose.is_revocation:
-        everyone = f"{provisioner.type}.{provisioner.name}."
-        return await revocation(
-            authority,
-            provisioner,
-            requester,
-            claims,
-            purpose,
-            lambda service: service.startswith(everyone),
-        )
-    requester = replace(
-        requester,
-        identifiers=step_claims.names(claims, purpose),
-        common_names=(subject,),
+        identifiers=step_claims.names(claims, purpose) if vouches else (),
+        common_names=(subject,) if vouches else (),
         lifetimes=provisioner.lifetimes,
-        ssh=step_claims.ssh_grant(provisioner, claims, purpose, now),
-        key_sha256=step_claims.key_binding(claims),
+        ssh=step_claims.ssh_grant(provisioner, claims, purpose, now) if vouches else None,
+        key_sha256=step_claims.key_binding(claims) if vouches else None,
     )
-    return Verified(requester, subject, claims, provisioner)
+    if vouches:
+        return Verified(requester, subject, claims, provisioner)
+    everyone = f"{provisioner.type}.{provisioner.name}."
+    return await revocation(
+        authority,
+        provisioner,
+        requester,
+        claims,
+        purpose,
+        lambda service: service.startswith(everyone),
+    )

@@ -32,12 +32,13 @@ class Purpose(Enum):
     @property
     def is_revocation(self) -> bool:
         """Whether it asks for the revocation of one."""
-        return self in {Purpose.REVOKE, Purpose.SSH_REVOKE}
+        return self in _REVOKING
 
 
 VOUCHED = frozenset({Purpose.SIGN, Purpose.SSH_SIGN, Purpose.REVOKE, Purpose.SSH_REVOKE})
 """What a provisioner vouches for by a key of its own; certificates renew themselves."""
 _SIGNING = frozenset({Purpose.SIGN.value, Purpose.SSH_SIGN.value})
+_REVOKING = frozenset({Purpose.REVOKE, Purpose.SSH_REVOKE})
 
 
 @dataclass(frozen=True, slots=True)

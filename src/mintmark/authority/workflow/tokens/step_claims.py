@@ -123,9 +123,8 @@ def _moment(options: Mapping[str, Any], name: str, now: float) -> int | None:
 def _types(word: str) -> frozenset[SSHCertificateType]:
     if not word:
         return BOTH
-    for type_ in SSHCertificateType:
-        if type_.word == word:
-            return frozenset({type_})
+    if type_ := SSHCertificateType.of(word):
+        return frozenset({type_})
     raise refused(f"the token's 'certType' {word!r} is neither 'user' nor 'host'")
 
 
