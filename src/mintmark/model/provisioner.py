@@ -46,6 +46,10 @@ class Claims:
     ssh_user_renewal: bool = False
 
 
+ONCE = Claims(renewal=False)
+"""Of those who are asked anew each time: who left, or whose certificate ended, is locked out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What certificates of a provisioner may carry.
@@ -186,7 +190,7 @@ class OIDCProvisioner:
         mappings: what groups and claims may have; without any, SSH principals are made of
             the e-mail address and profiles are those of `rules`.
         ca_certificates: PEM of further roots to reach the provider with, or empty.
-        claims: lifetimes and renewal.
+        claims: lifetimes; no renewal, unless they say so: people sign in again.
         rules: names, principals and profiles: bounds of whatever the mappings say.
     """
 
@@ -202,7 +206,7 @@ class OIDCProvisioner:
     admins: tuple[str, ...] = ()
     mappings: tuple[GroupMapping, ...] = ()
     ca_certificates: str = ""
-    claims: Claims = Claims()
+    claims: Claims = ONCE
     rules: Rules = Rules()
 
 
@@ -226,13 +230,14 @@ class X5CProvisioner:
     Args:
         name: of the provisioner: a-z, 0-9 and '-'.
         roots: PEM of the roots; empty takes this authority's own.
-        claims: lifetimes and renewal; nothing outlives the certificate that signed.
+        claims: lifetimes; no renewal, unless they say so: nothing outlives the certificate that
+            signed.
         rules: names, principals and profiles.
     """
 
     name: str
     roots: str = ""
-    claims: Claims = Claims()
+    claims: Claims = ONCE
     rules: Rules = Rules()
 
 

@@ -92,6 +92,26 @@ def test_what_an_entry_leaves_out_is_as_the_model_has_it():
     assert entry("name: a, type: token") == TokenProvisioner("a")
 
 
+@pytest.mark.parametrize(
+    ("head", "claims", "renewal"),
+    [
+        ("type: x5c", "{}", False),
+        (OIDC, "{}", False),
+        (OIDC, "{renewal: true}", True),
+        ("type: x5c", "{ssh_user_renewal: true}", True),
+        ("type: x5c", "{renewal_after_expiry: true}", True),
+        ("type: x5c", "{ssh_user_renewal: true, renewal: false}", False),
+        ("type: sshpop", "{}", True),
+        ("type: sshpop", "{renewal: false}", False),
+    ],
+)
+def test_who_is_asked_anew_each_time_does_not_renew_unless_told_so(head, claims, renewal):
+    found = entry(f"name: a, {head}, claims: {claims}")
+    assert found.claims.renewal is renewal
+    codec = settings.Codec()
+    assert codec.parse(codec.render(found), POLICY) == found
+
+
 def test_a_jwk_is_completed_with_its_thumbprint():
     bare = {name: PUBLIC[name] for name in ("kty", "crv", "x", "y")}
     found = entry(jwk_entry(**bare))

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from msgspec.structs import replace
+
 from mintmark.authority.policy.names import NameRules
 from mintmark.authority.policy.principals import PrincipalRules
 from mintmark.model.errors import Error, Kind
@@ -84,12 +86,13 @@ class ClaimsEntry(Section, frozen=True, kw_only=True):
     ] = SSHHostLifetimes()
     ssh: Annotated[bool, key("Whether it issues SSH certificates at all.", "logins")] = True
     renewal: Annotated[
-        bool,
+        bool | None,
         key(
-            "Whether its certificates are renewed by possession of the current one.",
-            "a stolen key works for ever",
+            "Whether its certificates are renewed by possession of the current one; null: yes, but "
+            "of types oidc and x5c only if one of the next two is true.",
+            "a stolen key works for ever, and who has left stays",
         ),
-    ] = True
+    ] = None
     renewal_after_expiry: Annotated[
         bool,
         key("Whether even when that one has expired.", "a key stolen long ago works again"),
@@ -104,13 +107,13 @@ class ClaimsEntry(Section, frozen=True, kw_only=True):
     ] = False
 
     def claims(self, base: Claims) -> Claims:
-        """Return the claims, with the lifetimes of `base` where the entry says nothing."""
+        """Return the claims, with those of `base` where the entry says nothing."""
         return Claims(
             tls=self.tls.lifetimes(base.tls),
             ssh_user=self.ssh_user.lifetimes(base.ssh_user),
             ssh_host=self.ssh_host.lifetimes(base.ssh_host),
             ssh=self.ssh,
-            renewal=self.renewal,
+            renewal=self._built_in(base) if self.renewal is None else self.renewal,
             renewal_after_expiry=self.renewal_after_expiry,
             ssh_user_renewal=self.ssh_user_renewal,
         )
@@ -118,15 +121,21 @@ class ClaimsEntry(Section, frozen=True, kw_only=True):
     @classmethod
     def of(cls, claims: Claims, base: Claims) -> ClaimsEntry:
         """Return the entry that says these claims."""
-        return cls(
+        entry = cls(
             tls=_lifetimes_entry(TLSLifetimes, claims.tls, base.tls),
             ssh_user=_lifetimes_entry(SSHUserLifetimes, claims.ssh_user, base.ssh_user),
             ssh_host=_lifetimes_entry(SSHHostLifetimes, claims.ssh_host, base.ssh_host),
             ssh=claims.ssh,
-            renewal=claims.renewal,
             renewal_after_expiry=claims.renewal_after_expiry,
             ssh_user_renewal=claims.ssh_user_renewal,
         )
+        if entry.claims(base) == claims:
+            return entry
+        return replace(entry, renewal=claims.renewal)
+
+    def _built_in(self, base: Claims) -> bool:
+        """Return whether there is renewal where the entry does not say it outright."""
+        return base.renewal or self.renewal_after_expiry or self.ssh_user_renewal
 
     def problems(self, path: str, base: Claims) -> Iterator[Error]:
         """Yield lifetimes that contradict each other."""
