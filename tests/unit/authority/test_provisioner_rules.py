@@ -413,6 +413,17 @@ def test_its_holder_renews_no_longer_than_claimed(world):
     assert refused(world, act) is Kind.BAD_LIFETIME
 
 
+def test_a_short_certificate_is_not_renewed_for_a_day(world):
+    """What made it short, as the groups of a person, is not looked at again."""
+    old = leaf(world, lifetime=HOUR)
+    who = shown(world, old)
+
+    longer = renew(world.authority, who, stored(world, old), lifetime=2 * HOUR)
+    assert refused(world, longer) is Kind.BAD_LIFETIME
+    new = world.run(renew(world.authority, who, stored(world, old), lifetime=HOUR))
+    assert new.not_after - new.not_before == HOUR
+
+
 def test_its_holder_asks_for_nothing_new(world):
     who = shown(world, leaf(world))
 

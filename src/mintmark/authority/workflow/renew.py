@@ -86,6 +86,7 @@ async def _succeed(
     check_alive(stored, authority.clock(), claims)
     if not requester.is_admin:
         await _check_account(authority, predecessor)
+        _check_no_longer(authority, predecessor, lifetime)
     request = IssuanceRequest(
         service=predecessor.service,
         profile=predecessor.profile,
@@ -160,6 +161,26 @@ async def _check_account(authority: Authority, predecessor: Certificate) -> None
         )
 
 
+def _check_no_longer(authority: Authority, predecessor: Certificate, lifetime: int | None) -> None:
+    """Refuse a longer life than the one that a provisioner vouched for.
+
+    What bounded that, as a mapping of groups, is known only when somebody is asked anew.
+
+    Raises:
+        Error: BAD_LIFETIME.
+    """
+    vouched = predecessor.not_after - predecessor.not_before
+    if lifetime is None or lifetime <= vouched:
+        return
+    if authority.policy.needs_provisioner(predecessor.service):
+        raise Error(
+            Kind.BAD_LIFETIME,
+            f"a lifetime of {lifetime} s is more than the {vouched} s of certificate "
+            f"{predecessor.id}",
+            hint="leave the lifetime out, or request a new certificate",
+        )
+
+
 def check_alive(stored: StoredCertificate, now: float, claims: Claims | None) -> None:
     """Refuse a successor for a certificate that is worth nothing any more.
 
@@ -194,4 +215,5 @@ def _lifetime(authority: Authority, requester: Requester, predecessor: Certifica
     bounds = bounded(profile, requester.lifetimes)
     if requester.lifetimes and lifetime - authority.policy.backdate <= bounds.maximum:
         lifetime = min(lifetime, bounds.maximum)
-    return lifetime if bounds.minimum <= lifetime <= bounds.maximum else None
+    # A short one stays as short as may be: nobody renews what lives an hour for a day.
+    return max(lifetime, bounds.minimum) if lifetime <= bounds.maximum else None

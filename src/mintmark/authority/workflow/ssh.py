@@ -401,7 +401,7 @@ def _lifetime(authority: Authority, predecessor: SSHCertificate, grant: SSHGrant
     # Backdating was added to it: all of it, or three quarters of a short life.
     lifetime = max(whole - authority.policy.backdate, whole * 4 // 7)
     bounds = bounded(profile, grant.user if predecessor.type is USER else grant.host)
-    return lifetime if bounds.minimum <= lifetime <= bounds.maximum else None
+    return max(lifetime, bounds.minimum) if lifetime <= bounds.maximum else None
 
 
 def _banned_text(authority: Authority, banned: SSHBan) -> Any:
