@@ -89,9 +89,26 @@ def test_a_certificate_does_not_vouch_for_names_of_others(world, claims):
 
 def test_whoever_the_token_is_for_the_service_is_the_certificates(world):
     world.provision(replace(MACHINES, rules=Rules(names=("*.example.internal",))))
-    leaf = world.leaf(LEAF_KEY, service="mallory")
+    leaf = world.leaf(LEAF_KEY, service="web")
     text = world.x5c(LEAF_KEY, *chain(world, leaf), sub="alice.example.internal")
-    assert world.ask(text).requester.service == "x5c.machines.mallory"
+    assert world.ask(text).requester.service == "x5c.machines.web"
+
+
+@pytest.mark.parametrize(
+    "service", ["struck-off", "oidc.people.alice", "jwk.gone.web", "x5c.machines.web"]
+)
+def test_a_token_is_no_way_around_a_service_that_may_not_renew(world, service):
+    """A person who left would have new certificates by the last one for ever."""
+    leaf = world.leaf(LEAF_KEY, service=service)
+    error = world.refused(world.x5c(LEAF_KEY, *chain(world, leaf)))
+    assert error.kind is Kind.FORBIDDEN
+    assert service in error.detail
+
+
+@pytest.mark.parametrize("service", ["web", "jwk.services.web", "acme.acme.x4kq"])
+def test_certificates_of_services_that_may_renew_sign(world, service):
+    leaf = world.leaf(LEAF_KEY, service=service)
+    assert world.ask(world.x5c(LEAF_KEY, *chain(world, leaf))).requester.expires_at
 
 
 @pytest.mark.parametrize(
@@ -249,7 +266,7 @@ def test_principals_of_a_certificate_are_made_of_its_names(world):
         return world.ask(text, Purpose.SSH_SIGN).requester.ssh
 
     grant = ask(ssh)
-    assert grant.user_principals == ("alice", "web.example.internal")
+    assert grant.user_principals == ("alice",)
     assert grant.host_principals == ("web.example.internal",)
     assert grant.key_id == "web.example.internal"
     assert not grant.any_principals
@@ -262,6 +279,18 @@ def test_principals_of_a_certificate_are_made_of_its_names(world):
         LEAF_KEY, *chain(world, leaf), step={"ssh": {"principals": ["bob"], "certType": "user"}}
     )
     assert world.refused(text, Purpose.SSH_SIGN).kind is Kind.FORBIDDEN
+
+
+def test_a_certificate_of_a_host_is_no_login_of_its_name(world):
+    """Whoever gets one for a host `deploy` would be the user `deploy` on every host."""
+    leaf = world.leaf(LEAF_KEY, "deploy", "deploy.example.internal")
+    for type_ in ("user", "host"):
+        ssh = {"principals": ["deploy"], "certType": type_}
+        text = world.x5c(LEAF_KEY, *chain(world, leaf), step={"ssh": ssh})
+        if type_ == "host":
+            assert world.ask(text, Purpose.SSH_SIGN).requester.ssh.host_principals == ("deploy",)
+        else:
+            assert world.refused(text, Purpose.SSH_SIGN).kind is Kind.FORBIDDEN
 
 
 # --- renewal tokens ----------------------------------------------------------------------------
@@ -281,7 +310,7 @@ def test_a_certificate_is_renewed_by_its_key(world):
 
 
 def test_a_certificate_of_the_whitelist_speaks_for_itself(world):
-    leaf = world.leaf(LEAF_KEY, service="web")
+    leaf = world.leaf(LEAF_KEY, service="db")
     verified = world.ask(world.renewal(LEAF_KEY, leaf), Purpose.RENEW)
     assert verified.provisioner is None
     assert verified.requester.lifetimes is None

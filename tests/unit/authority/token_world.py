@@ -18,6 +18,7 @@ from mintmark.authority.policy.whitelist import Whitelist
 from mintmark.authority.signer.file import FileSigner
 from mintmark.authority.workflow.authority import Authority
 from mintmark.authority.workflow.tokens import Purpose, Verified, requester_from_jwt
+from mintmark.model.access import Operation, ServiceRule
 from mintmark.model.act import Act, AuditRecord
 from mintmark.model.certificate import Certificate
 from mintmark.model.errors import Error, Kind
@@ -51,6 +52,7 @@ ISSUER = "https://idp.example.internal"
 KEY = ec.generate_private_key(ec.SECP256R1())
 OTHER_KEY = ec.generate_private_key(ec.SECP256R1())
 PROVIDER_KEY = ec.generate_private_key(ec.SECP256R1())
+WEB = ServiceRule("web", frozenset({Operation.RENEW}))
 STRANGER = ec.generate_private_key(ec.SECP256R1())
 
 
@@ -101,7 +103,7 @@ class World:
             store=store,
             issuing=self.hierarchy.issuing,
             issuers=(issuer,),
-            policy=Policy.of(profiles, Whitelist(), (issuer,), 60, provisioners),
+            policy=Policy.of(profiles, Whitelist([WEB]), (issuer,), 60, provisioners),
             limits=Limits(1000, None),
             clock=clock,
             entropy=pki.entropy,

@@ -19,8 +19,9 @@ from mintmark.authority.workflow.tokens import signature, step_claims
 from mintmark.authority.workflow.tokens.purpose import VOUCHED, Purpose, Verified
 from mintmark.authority.workflow.tokens.revocation import revocation
 from mintmark.model.access import Credential, Operation, Requester, SSHGrant
+from mintmark.model.certificate import Certificate
 from mintmark.model.errors import Error, Kind
-from mintmark.model.identifiers import Identifier
+from mintmark.model.identifiers import Identifier, IdentifierType
 from mintmark.model.ssh import SSHCertificateType
 from mintmark.wire import certificate as wire_certificate
 from mintmark.wire.certificate import ParsedCertificate
@@ -49,6 +50,8 @@ async def verify(
     chain = chains.read(token.header.get(HEADER))
     signature.verify(token, chains.key_of(chain[0]))
     own = await chains.verify(authority, chain, provisioner.settings.roots, now)
+    if own is not None:
+        _check_standing(authority, own)
     leaf = wire_certificate.parse(chain[0])
     read.check_purpose(purpose, VOUCHED)
     claims = token.claims
@@ -78,6 +81,25 @@ async def verify(
         key_sha256=step_claims.key_binding(claims),
     )
     return Verified(requester, subject, claims, provisioner)
+
+
+def _check_standing(authority: Authority, own: Certificate) -> None:
+    """Refuse a certificate of ours whose holder gets none by itself any more.
+
+    Its provisioner may want to be asked anew each time, as of people who could have left, or is
+    gone, or the service was struck off the whitelist: a token would be the way around that.
+
+    Raises:
+        Error: FORBIDDEN.
+    """
+    operations = authority.policy.rule(own.service).operations
+    if operations.isdisjoint({Operation.REQUEST, Operation.RENEW, Operation.ADMIN}):
+        raise Error(
+            Kind.FORBIDDEN,
+            f"certificate {own.id}, which signed the token, is not one of a service that may "
+            f"request or renew ({own.service!r})",
+            hint="ask the way that it was got, or have an operator allow it renewal",
+        )
 
 
 def _holder(leaf: ParsedCertificate) -> str:
@@ -121,7 +143,9 @@ def _ssh_grant(
     if grant is None:
         return None
     own = {leaf.common_name, *map(str, leaf.identifiers)} - {""}
-    users = {name for one in own for name in principals_of(one)}
+    # Who got a certificate for a host `deploy` is not thereby the user `deploy` of all hosts.
+    hosts = {str(one) for one in leaf.identifiers if one.type is not IdentifierType.EMAIL}
+    users = {name for one in own - hosts for name in principals_of(one)}
     grant = replace(
         grant,
         key_id=grant.key_id if grant.key_id in own else _holder(leaf),
