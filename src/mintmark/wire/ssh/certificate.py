@@ -145,9 +145,8 @@ def parse(blob: bytes) -> Parsed:
     key_type = _key_type(reader)
     nonce = reader.string()
     before = reader.position
-    public_key = keys.read_fields(key_type, reader)
-    key_blob = string(key_type.encode()) + blob[before : reader.position]
-    key = keys.assembled(key_type, key_blob, public_key)
+    keys.skip_fields(key_type, reader)
+    key = keys.parse_blob(string(key_type.encode()) + blob[before : reader.position])
     serial, kind = reader.uint64(), reader.uint32()
     if kind not in _KINDS:
         raise reader.refusal(f"is of type {kind}, 1 (user) and 2 (host) are known")
@@ -159,7 +158,7 @@ def parse(blob: bytes) -> Parsed:
     critical_options = _options(reader.string(), "critical option")
     extensions = _options(reader.string(), "extension")
     reader.string()  # reserved, to be ignored
-    authority = _authority(reader.string())
+    authority = keys.parse_blob(reader.string())
     tbs = blob[: reader.position]
     signature = reader.string()
     reader.end()
@@ -247,11 +246,6 @@ def _key_type(reader: Reader) -> str:
             hint=f"accepted: {', '.join(_KEY_TYPES)}",
         )
     return key_type
-
-
-@lru_cache(maxsize=64)  # an authority's own few; of strangers' the newest
-def _authority(blob: bytes) -> SSHPublicKey:
-    return keys.parse_blob(blob)
 
 
 def _principals(data: bytes) -> tuple[str, ...]:

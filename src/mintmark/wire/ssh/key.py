@@ -10,6 +10,8 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -61,40 +63,35 @@ def parse_blob(blob: bytes, comment: str = "") -> SSHPublicKey:
         Error: BAD_PUBLIC_KEY for a certificate, a key of another type or size, one that is not
             a key of its type, and for every encoding but the one.
     """
+    key = _parsed(blob)
+    return replace(key, comment=comment) if comment else key
+
+
+@lru_cache(maxsize=256)  # an authority's own few, and what is read again before it is signed
+def _parsed(blob: bytes) -> SSHPublicKey:
     if len(blob) > MAX_BLOB:
         raise _bad(f"SSH public key has {len(blob)} octets, the limit is {MAX_BLOB}")
     reader = Reader(blob, "SSH public key", Kind.BAD_PUBLIC_KEY)
     type_ = reader.text("type")
-    public_key = read_fields(type_, reader)
+    public_key = _read_fields(type_, reader)
     reader.end()
-    return assembled(type_, blob, public_key, comment)
-
-
-def assembled(type_: str, blob: bytes, public_key: Any, comment: str = "") -> SSHPublicKey:
-    """Return the value for a key whose fields were read."""
     sha256 = hashlib.sha256(blob).digest()
     if is_security_key(type_):
-        return SSHPublicKey(type_, blob, sha256, sha256, None, comment)
+        return SSHPublicKey(type_, blob, sha256, sha256, None)
     spki = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return SSHPublicKey(type_, blob, sha256, hashlib.sha256(spki).digest(), public_key, comment)
+    return SSHPublicKey(type_, blob, sha256, hashlib.sha256(spki).digest(), public_key)
 
 
-def read_fields(type_: str, reader: Reader) -> Any:
-    """Read what stands between a key's type and its end, and return the key it makes.
+def skip_fields(type_: str, reader: Reader) -> None:
+    """Read over what stands between a key's type and its end.
 
     In a certificate the same fields stand behind the nonce.
 
     Raises:
-        Error: BAD_PUBLIC_KEY.
+        Error: they end too soon.
     """
-    read = _FIELDS.get(type_)
-    if read is None:
-        raise _refused_type(type_)
-    try:
-        return read(type_, reader)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        # For ECDSA this is the check that the point lies on its curve (RFC 5656 §3.1).
-        raise _bad(f"SSH public key is no valid key of its type, {type_}") from error
+    for _ in range(_STRINGS[type_]):
+        reader.string()
 
 
 def is_security_key(type_: str) -> bool:
@@ -249,6 +246,22 @@ def _ecdsa_blob(public_key: ec.EllipticCurvePublicKey) -> bytes:
     raise _bad(f"an EC key on curve {public_key.curve.name} has no SSH form")
 
 
+def _read_fields(type_: str, reader: Reader) -> Any:
+    """Read what stands between a key's type and its end, and return the key it makes.
+
+    Raises:
+        Error: BAD_PUBLIC_KEY.
+    """
+    read = _FIELDS.get(type_)
+    if read is None:
+        raise _refused_type(type_)
+    try:
+        return read(type_, reader)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        # For ECDSA this is the check that the point lies on its curve (RFC 5656 §3.1).
+        raise _bad(f"SSH public key is no valid key of its type, {type_}") from error
+
+
 def _ed25519(type_: str, reader: Reader) -> Any:
     """RFC 8709 §4."""
     del type_
@@ -304,6 +317,7 @@ def _application(reader: Reader) -> None:
         )
 
 
+_STRINGS: Final = {ED25519: 1, **dict.fromkeys(_CURVES, 2), RSA: 2, SK_ED25519: 2, SK_ECDSA: 3}
 _FIELDS: Final[dict[str, Callable[[str, Reader], Any]]] = {
     ED25519: _ed25519,
     **dict.fromkeys(_CURVES, _ecdsa),
