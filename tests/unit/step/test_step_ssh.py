@@ -19,6 +19,7 @@ from tests.unit.step.world import (
     OTHER_KEY,
     SERVICES,
     blob_of,
+    holder,
     of_others,
     pem_csr,
     provision,
@@ -358,6 +359,22 @@ def test_a_host_renews_its_certificate(world, clock):
     world.post("/ssh/renew", {"ott": token}).refused(401)
 
 
+def test_the_client_certificate_of_the_connection_is_renewed_with_it(world, clock):
+    key, identity = new_key(), holder(world)
+    before = host(world, key=key)
+    clock.advance(HOUR)
+
+    token = world.possession("renew", key, before)
+    answer = world.post("/ssh/renew", {"ott": token}, peer=identity.peer).done()
+
+    after = x509.load_pem_x509_certificate(answer["identityCrt"][0].encode())
+    old = identity.parsed
+    assert after.public_key() == old.public_key()
+    assert after.subject == old.subject
+    assert after.not_valid_after_utc > old.not_valid_after_utc
+    assert after.not_valid_after_utc.timestamp() <= ssh_fields(answer["crt"]).valid_before
+
+
 def test_a_user_certificate_is_not_renewed(world):
     key = new_key()
     crt = world.ssh_sign("alice", "user", "alice", publicKey=blob_of(key)).done()["crt"]
@@ -457,7 +474,12 @@ def test_possession_revokes_its_own_certificate_and_no_other(world):
     assert world.post("/ssh/revoke", wrong | {"ott": of_other}).status in {401, 403}
 
     right = {"serial": number, "ott": world.possession("revoke", key, crt)} | body
+    right["reason"] = "sold"
+    for text in ("two\nlines", "x" * 257):
+        world.post("/ssh/revoke", right | {"reason": text}).refused(400)
     assert world.post("/ssh/revoke", right).done(200) == {"status": "ok"}
+    records, _ = world.run(world.store.audit(before=None, limit=1, service=None, action=None))
+    assert b'"note":"sold"' in records[0].leaf
     world.post("/ssh/renew", {"ott": world.possession("renew", key, crt)}).refused(401)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from mintmark.authority.policy.approve import may_act_for
 from mintmark.authority.workflow.authority import Authority
 from mintmark.model.access import Operation, Requester
@@ -9,6 +11,8 @@ from mintmark.model.act import Act, AuditRecord
 from mintmark.model.certificate import Certificate, Reason, Revocation, StoredCertificate
 from mintmark.model.errors import Error, Kind
 from mintmark.model.ssh import BanKind, SSHBan, SSHCertificate
+
+MAX_NOTE: Final = 256
 
 
 async def revoke(
@@ -18,6 +22,7 @@ async def revoke(
     reason: Reason,
     *,
     proof: str = "",
+    note: str = "",
 ) -> Revocation:
     """Revoke one certificate; OCSP and `crl/check` know it when this returns.
 
@@ -30,9 +35,10 @@ async def revoke(
         stored: the certificate.
         reason: for CRL and OCSP.
         proof: what gave the right to ask where the requester alone does not say it.
+        note: why, in the requester's own words, for the audit log.
 
     Raises:
-        Error: FORBIDDEN, or ALREADY_REVOKED.
+        Error: MALFORMED for a note that no log can carry, FORBIDDEN, or ALREADY_REVOKED.
     """
     certificate = stored.certificate
     may_act_for(requester, certificate.service, Operation.REVOKE)
@@ -41,6 +47,10 @@ async def revoke(
             Kind.FORBIDDEN,
             f"reason {reason.word!r} speaks of the issuer, not of this certificate",
             hint=f"use {Reason.KEY_COMPROMISE.word!r}",
+        )
+    if len(note) > MAX_NOTE or not note.isprintable():
+        raise Error(
+            Kind.MALFORMED, f"the reason's text is not of up to {MAX_NOTE} printable characters"
         )
     now = authority.clock()
     revocation = Revocation(
@@ -64,6 +74,7 @@ async def revoke(
                         else {}
                     ),
                     **({"proof": proof} if proof else {}),
+                    **({"note": note} if note else {}),
                     **({"provisioner": requester.provisioner} if requester.provisioner else {}),
                 },
             ),

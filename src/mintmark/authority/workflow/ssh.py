@@ -152,7 +152,6 @@ async def renew_ssh(
         stored: the predecessor.
         key: the new key of a rekey; None keeps the old one.
         idempotency: the requester's own name for this request, if it gave one.
-        idempotency: the requester's own name for this request, if it gave one.
 
     Raises:
         Error: CONFLICT when it is revoked, expired or no SSH certificate, FORBIDDEN,

@@ -10,8 +10,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
-from cryptography import x509
-
 from mintmark.authority.workflow.tokens import Verified
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier, IdentifierType
@@ -60,24 +58,10 @@ def of_subject(verified: Verified) -> tuple[str, tuple[Identifier, ...]]:
     return _common_name(verified.subject, named), named
 
 
-def asks_for_oneself(verified: Verified, csr: str) -> bool:
-    """Whether a CSR has the names that clients write for a person by themselves, and no others.
-
-    These are the e-mail address and `ISSUER#SUBJECT`, which is no absolute URI and in no
-    certificate of ours.
-
-    Args:
-        verified: the ID token.
-        csr: PEM, whose key was read.
-    """
-    claims = verified.claims
-    own = {claims.get("email"), f"{claims.get('iss')}#{verified.subject}"}
-    try:
-        extensions = x509.load_pem_x509_csr(csr.encode()).extensions
-        asked = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (ValueError, TypeError, x509.ExtensionNotFound, x509.UnsupportedGeneralNameType):
-        return False
-    return {str(one.value) for one in asked} <= own
+def asks_for_oneself(verified: Verified, csr: CSR) -> bool:
+    """Whether a CSR has only the names of its holder, as clients write them by themselves."""
+    own = set(verified.requester.identifiers)
+    return bool(csr.identifiers) and set(csr.identifiers) <= own
 
 
 def of_csr(csr: CSR) -> tuple[str, tuple[Identifier, ...]]:

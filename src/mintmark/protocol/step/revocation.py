@@ -30,7 +30,9 @@ async def revoke(call: Call) -> Response:
     if stored is None:
         raise Error(Kind.NOT_FOUND, f"no certificate has the serial number '{serial}'")
     try:
-        await revoke_certificate(call.authority, call.requester, stored, reason)
+        await revoke_certificate(
+            call.authority, call.requester, stored, reason, note=body.reason or ""
+        )
     except Error as error:
         if error.kind is not Kind.ALREADY_REVOKED:
             raise

@@ -73,10 +73,12 @@ def _wish(call: Call) -> tuple[SubjectKey, str, tuple[Identifier, ...]]:
     if requester.credential is not Credential.OIDC:
         parsed = read_csr(csr)
         return parsed.key, *names.of_token(verified, parsed)
-    key = read_key(csr)
-    if not requester.any_names or names.asks_for_oneself(verified, csr):
-        return key, *names.of_subject(verified)
-    return key, *names.of_csr(read_csr(csr))
+    if not requester.any_names:
+        return read_key(csr), *names.of_subject(verified)
+    parsed = read_csr(csr)
+    if names.asks_for_oneself(verified, parsed):
+        return parsed.key, *names.of_subject(verified)
+    return parsed.key, *names.of_csr(parsed)
 
 
 def read_csr(text: str | None) -> CSR:

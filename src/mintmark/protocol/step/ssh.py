@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from mintmark.authority.workflow.authenticate import requester_from_certificate
+from mintmark.authority.workflow.renew import renew as renew_certificate
 from mintmark.authority.workflow.ssh import SSHIssued, issue_ssh, renew_ssh
 from mintmark.model.access import Credential, SSHGrant
-from mintmark.model.certificate import StoredCertificate
+from mintmark.model.certificate import Certificate, StoredCertificate
 from mintmark.model.errors import Error, Kind
 from mintmark.model.profile import CLIENT
 from mintmark.model.request import IssuanceRequest
@@ -19,6 +21,7 @@ from mintmark.model.ssh import (
 from mintmark.protocol.step.call import Call, answer
 from mintmark.protocol.step.present import chain
 from mintmark.protocol.step.signing import default_profile, read_key
+from mintmark.wire.certificate import serial_of
 from mintmark.wire.go_time import moment
 from mintmark.wire.http import Response
 from mintmark.wire.ssh.encoding import base64_octets, base64_text
@@ -67,7 +70,27 @@ async def _succeed(call: Call, key: SSHPublicKey | None) -> Response:
         certificate = await renew_ssh(call.authority, call.requester, stored, key=key)
     except Error as error:
         raise _host_only(stored, error) or error from error
-    return answer(201, {"crt": base64_text(certificate.der)})
+    members: dict[str, Any] = {"crt": base64_text(certificate.der)}
+    if call.request.peer.certificate is not None:
+        identity = await _renew_identity(call, call.request.peer.certificate, certificate)
+        members["identityCrt"] = chain(call.authority, identity)
+    return answer(201, members)
+
+
+async def _renew_identity(call: Call, der: bytes, certificate: SSHCertificate) -> Certificate:
+    """Renew the client certificate of the connection; it ends with the SSH one at the latest.
+
+    Raises:
+        Error: UNAUTHENTICATED, or as `renew`; the SSH certificate is renewed and on record then.
+    """
+    authority = call.authority
+    requester = await requester_from_certificate(authority, der, call.request.peer.address)
+    stored = await authority.store.certificate(serial_of(der))
+    if stored is None:
+        raise Error(Kind.UNAUTHENTICATED, "the client certificate is not on record here")
+    whole = stored.certificate.not_after - stored.certificate.not_before
+    lifetime = min(whole, certificate.not_after - int(authority.clock()))
+    return await renew_certificate(authority, requester, stored, lifetime=lifetime)
 
 
 def _host_only(stored: StoredCertificate, error: Error) -> Error | None:
