@@ -183,6 +183,17 @@ def test_a_star_is_any_run_of_characters_and_nothing_else_is_special(glob, princ
     assert PrincipalRules([glob]).allow(principal) is inside
 
 
+@pytest.mark.parametrize("end", [{}, {"not_after": pki.NOW + 28 * HOUR}])
+def test_a_provisioner_gives_no_certificate_for_tomorrow(end):
+    def ask(begin, **bounds):
+        return validity(SERVER, ISSUER, pki.NOW, 60, not_before=begin, **bounds, **end)
+
+    bounds = Lifetimes(300, DAY, DAY)
+    with pytest.raises(Error, match="ends more than 86400 s from now"):
+        ask(pki.NOW + 12 * HOUR, lifetimes=bounds)
+    assert ask(pki.NOW + 12 * HOUR)  # who has no provisioner is an operator
+
+
 # What the holder of a certificate may do.
 
 

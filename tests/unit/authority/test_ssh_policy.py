@@ -279,6 +279,17 @@ def test_a_credential_for_an_hour_is_good_for_no_longer(asked):
     assert refusal(alice(dated), **asked).kind is Kind.BAD_LIFETIME
 
 
+def test_who_signs_in_today_gets_no_certificate_for_tomorrow():
+    """Who leaves in the evening would have it in the morning."""
+    tomorrow = {"valid_after": pki.NOW + 16 * HOUR, "valid_before": pki.NOW + 32 * HOUR}
+
+    assert refusal(alice(), **tomorrow).kind is Kind.BAD_LIFETIME
+    assert refusal(alice(), valid_after=pki.NOW + 12 * HOUR, lifetime=16 * HOUR)
+    later = decide(alice(), valid_after=pki.NOW + 12 * HOUR, valid_before=pki.NOW + DAY)
+    assert later.valid_before == pki.NOW + DAY
+    assert decide(ADMIN, "alice", **tomorrow)
+
+
 def test_an_admin_of_a_provisioner_names_any_principal_and_key_id():
     approved = decide(alice(replace(GRANT, any_principals=True, key_id="")), "root", key_id="ops-1")
 

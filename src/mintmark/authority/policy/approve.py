@@ -445,6 +445,8 @@ def validity(  # noqa: PLR0913 - whoever bounds a validity is named
     check_lifetime(asked, bounds, profile.name)
     if not_before is not None:
         _check_start(issuer, not_before, asked, now)
+        if lifetimes:
+            check_end(start + asked, now, bounded(profile, lifetimes).maximum)
     end, whose = issuer.not_after, f"issuer {issuer.name!r}"
     if expires_at is not None and expires_at < end:
         end, whose = expires_at, "the credential that asks for it"
@@ -481,6 +483,22 @@ def check_lifetime(asked: int, bounds: Lifetimes, profile: str) -> None:
             Kind.BAD_LIFETIME,
             f"a lifetime of {asked} s is outside profile {profile!r} and what the requester may "
             f"ask for ({bounds.minimum} to {bounds.maximum} s)",
+        )
+
+
+def check_end(end: int, now: float, maximum: int) -> None:
+    """Refuse what ends later than the longest that a provisioner vouches for would now.
+
+    Certificates for tomorrow, got today, would outlast what it was that they were given for.
+
+    Raises:
+        Error: BAD_LIFETIME.
+    """
+    if end > now + maximum:
+        raise Error(
+            Kind.BAD_LIFETIME,
+            f"a validity until {timestamp(end)} ends more than {maximum} s from now",
+            hint="leave the beginning out: it is now",
         )
 
 

@@ -20,6 +20,7 @@ from mintmark.authority.policy.approve import (
     Policy,
     bounded,
     check_bound,
+    check_end,
     check_lifetime,
     may_act_for,
     together,
@@ -374,6 +375,8 @@ def ssh_validity(
             )
         end = limit
     _check_vouched(requester.ssh, start, end)
+    if requester.ssh is not None:
+        check_end(end, now, bounds.maximum)
     return start, end
 
 
