@@ -375,6 +375,20 @@ def test_the_client_certificate_of_the_connection_is_renewed_with_it(world, cloc
     assert after.not_valid_after_utc.timestamp() <= ssh_fields(answer["crt"]).valid_before
 
 
+def test_a_client_certificate_that_is_not_renewed_keeps_no_host_from_its_own(world, clock):
+    key, identity = new_key(), holder(world)
+    before = host(world, key=key)
+    serial = str(identity.parsed.serial_number)
+    world.post("/revoke", {"serial": serial, "passive": True}, peer=identity.peer).done(200)
+    clock.advance(HOUR)
+
+    token = world.possession("renew", key, before)
+    answer = world.post("/ssh/renew", {"ott": token}, peer=identity.peer).done()
+
+    assert answer["crt"]
+    assert "identityCrt" not in answer
+
+
 def test_a_user_certificate_is_not_renewed(world):
     key = new_key()
     crt = world.ssh_sign("alice", "user", "alice", publicKey=blob_of(key)).done()["crt"]

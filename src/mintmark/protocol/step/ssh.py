@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from mintmark.authority.workflow.authenticate import requester_from_certificate
@@ -72,8 +73,10 @@ async def _succeed(call: Call, key: SSHPublicKey | None) -> Response:
         raise _host_only(stored, error) or error from error
     members: dict[str, Any] = {"crt": base64_text(certificate.der)}
     if call.request.peer.certificate is not None:
-        identity = await _renew_identity(call, call.request.peer.certificate, certificate)
-        members["identityCrt"] = chain(call.authority, identity)
+        # The host's is on record, and has to reach it whatever this one is refused for.
+        with suppress(Error):
+            identity = await _renew_identity(call, call.request.peer.certificate, certificate)
+            members["identityCrt"] = chain(call.authority, identity)
     return answer(201, members)
 
 
@@ -81,7 +84,7 @@ async def _renew_identity(call: Call, der: bytes, certificate: SSHCertificate) -
     """Renew the client certificate of the connection; it ends with the SSH one at the latest.
 
     Raises:
-        Error: UNAUTHENTICATED, or as `renew`; the SSH certificate is renewed and on record then.
+        Error: UNAUTHENTICATED, or as `renew`.
     """
     authority = call.authority
     requester = await requester_from_certificate(authority, der, call.request.peer.address)
