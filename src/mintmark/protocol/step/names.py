@@ -32,16 +32,27 @@ def of_token(verified: Verified, csr: CSR) -> tuple[str, tuple[Identifier, ...]]
         Error: FORBIDDEN when the CSR asks for something else.
     """
     named = verified.requester.identifiers
+    if csr.common_name:
+        _check_common_name(verified, csr.common_name)
+    if csr.identifiers != named:
+        _check_names(csr.identifiers, named)
+    return _common_name(csr.common_name or verified.subject, named), named
+
+
+def _check_common_name(verified: Verified, asked: str) -> None:
     texts = _texts(verified)
-    if csr.common_name and csr.common_name not in {*texts, *(one.value for one in named)}:
+    if asked not in {*texts, *(one.value for one in verified.requester.identifiers)}:
         want = texts[0] if len(texts) == 1 else _list(texts)
         raise Error(
             Kind.FORBIDDEN,
             "certificate request does not contain the valid common name - "
-            f"got {csr.common_name}, want {want}",
+            f"got {asked}, want {want}",
         )
+
+
+def _check_names(names: tuple[Identifier, ...], named: tuple[Identifier, ...]) -> None:
     for kind, words in _KINDS.items():
-        asked = {one.value for one in csr.identifiers if one.type is kind}
+        asked = {one.value for one in names if one.type is kind}
         allowed = {one.value for one in named if one.type is kind}
         if asked and asked != allowed:
             raise Error(
@@ -49,7 +60,6 @@ def of_token(verified: Verified, csr: CSR) -> tuple[str, tuple[Identifier, ...]]
                 f"certificate request does not contain the valid {words} - "
                 f"got {_list(sorted(asked))}, want {_list(sorted(allowed))}",
             )
-    return _common_name(csr.common_name or verified.subject, named), named
 
 
 def of_subject(verified: Verified) -> tuple[str, tuple[Identifier, ...]]:
