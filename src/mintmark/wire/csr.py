@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -119,8 +119,7 @@ def _walk(data: bytes) -> tuple[SubjectKey, int, int, int, int]:
     if value_end != end or data[value : value + 1] != b"\0":
         raise ValueError("its signature is no BIT STRING of whole octets at its end")
 
-    digest = hashlib.sha256(data).digest()
-    key = replace(subject_key(data[subject_end:spki_end]), csr_sha256=digest)
+    key = subject_key(data[subject_end:spki_end], hashlib.sha256(data).digest())
     _verify(
         key, data[info_end:algorithm_end], data[value + 1 : value_end], data[start:info_end], data
     )
