@@ -382,13 +382,14 @@ def ssh_validity(
 
 def _as_vouched(grant: SSHGrant | None, request: SSHRequest) -> SSHRequest:
     """Return the request with the dates of the credential where it has none of its own."""
-    if grant is None:
+    if grant is None or (grant.valid_after is None and grant.valid_before is None):
         return request
-    if request.valid_after is None:
-        request = replace(request, valid_after=grant.valid_after)
-    if request.valid_before is None and request.lifetime is None:
-        request = replace(request, valid_before=grant.valid_before)
-    return request
+    after, before = request.valid_after, request.valid_before
+    return replace(
+        request,
+        valid_after=grant.valid_after if after is None else after,
+        valid_before=grant.valid_before if before is None and request.lifetime is None else before,
+    )
 
 
 def _check_vouched(grant: SSHGrant | None, start: int, end: int) -> None:
