@@ -122,14 +122,14 @@ class StepServer:
     def __init__(self, authority: Authority, crls: CRLs) -> None:
         self._authority: Final = authority
         self.routes: Final = routes(authority, crls)
-        self._fixed: Final[dict[str, list[Route]]] = {}
+        self._fixed: Final[dict[tuple[str, str], Route]] = {}
         self._patterns: Final[list[tuple[re.Pattern[str], Route]]] = []
         for route in self.routes:
             if "{" in route.path:
                 pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(route.path))
                 self._patterns.append((re.compile(pattern), route))
             else:
-                self._fixed.setdefault(route.path, []).append(route)
+                self._fixed[route.method, route.path] = route
 
     def handle(self, request: Request) -> Coroutine[Any, Any, Response]:
         """Return the coroutine that answers a request; it raises no `Error`."""
@@ -166,8 +166,10 @@ class StepServer:
             StepError: there is none, or not by this method.
         """
         path = request.path.removeprefix(PREFIX).removeprefix("/")
+        if exact := self._fixed.get((request.method, path)):
+            return exact, {}
         found: list[tuple[Route, dict[str, str]]] = [
-            (route, {}) for route in self._fixed.get(path, ())
+            (route, {}) for (_, fixed), route in self._fixed.items() if fixed == path
         ]
         found += [
             (route, match.groupdict())
