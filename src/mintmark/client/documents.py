@@ -63,7 +63,7 @@ ReasonWord = Literal[
 ]
 StatusWord = Literal["active", "expired", "revoked"]
 KindWord = Literal["x509", "ssh-user", "ssh-host"]
-ProvisionerName = Annotated[str, Meta(min_length=1, max_length=32, pattern=_VISIBLE)]
+ProvisionerName = Annotated[str, Meta(min_length=1, max_length=48, pattern=_VISIBLE)]
 AccountId = Annotated[str, Meta(min_length=1, max_length=64, pattern=_VISIBLE)]
 Timestamp = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 

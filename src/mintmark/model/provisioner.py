@@ -134,7 +134,7 @@ class JWKProvisioner:
     """Tokens signed by a key whose private half its owners unlock with a password.
 
     Args:
-        name: of the provisioner: a-z, 0-9 and '-'; the `iss` of its tokens.
+        name: of the provisioner, the `iss` of its tokens.
         key: the public JWK, JSON, with `kid` its RFC 7638 thumbprint.
         encrypted_key: the private JWK as compact JWE (PBES2-HS256+A128KW), or empty when its
             owners keep it elsewhere. Anybody may read it; the password protects it.
@@ -177,7 +177,7 @@ class OIDCProvisioner:
     """People who sign in at an OpenID provider (OpenID Connect Core 1.0).
 
     Args:
-        name: of the provisioner: a-z, 0-9 and '-'.
+        name: of the provisioner: letters, digits, '.', '_', '@' and '-'.
         configuration_endpoint: URL of the provider's discovery document, or its issuer.
         client_id: ours at the provider; the `aud` of its ID tokens.
         client_secret: of a native client, public by the step protocol; may be empty.
@@ -228,7 +228,7 @@ class X5CProvisioner:
     """Tokens signed by the key of a certificate under given roots (RFC 7515 §4.1.6).
 
     Args:
-        name: of the provisioner: a-z, 0-9 and '-'.
+        name: of the provisioner: letters, digits, '.', '_', '@' and '-'.
         roots: PEM of the roots; empty takes this authority's own.
         claims: lifetimes; no renewal, unless they say so: nothing outlives the certificate that
             signed.
@@ -246,7 +246,7 @@ class SSHPOPProvisioner:
     """Holders of an SSH host certificate of ours, who renew, rekey and revoke it.
 
     Args:
-        name: of the provisioner: a-z, 0-9 and '-'.
+        name: of the provisioner: letters, digits, '.', '_', '@' and '-'.
         claims: whether renewal is allowed, and after expiry; lifetimes of the successor.
     """
 
@@ -259,7 +259,7 @@ class TokenProvisioner:
     """One-time tokens that an admin makes (`mintmark token`).
 
     Args:
-        name: of the provisioner: a-z, 0-9 and '-'.
+        name: of the provisioner: letters, digits, '.', '_', '@' and '-'.
         claims: lifetimes; the whitelist and the token say what is allowed.
     """
 

@@ -137,8 +137,20 @@ def test_two_provisioners_vouch_for_two_services():
 
 
 def test_a_name_is_given_to_one_provisioner():
-    with pytest.raises(Error, match="twice"):
-        compiled([ACMEProvisioner("ops"), JWKProvisioner("ops", ssh_authority.jwk())])
+    for name in ("ops", "Ops"):
+        with pytest.raises(Error, match="twice"):
+            compiled([ACMEProvisioner("ops"), JWKProvisioner(name, ssh_authority.jwk())])
+
+
+def test_a_name_with_other_characters_is_one_part_of_its_services_ids():
+    jwk = JWKProvisioner("You@Example.com", ssh_authority.jwk())
+    one = compiled([jwk])["You@Example.com"]
+    policy = POLICY.with_provisioners([jwk])
+
+    service = one.service("web.example.internal")
+
+    assert service == "jwk.you-example-com.web.example.internal"
+    assert policy.provisioner_of(service).name == one.name
 
 
 @pytest.mark.parametrize("key", ["", "{", "[]", "{}", '{"kty":"oct","k":"c2VjcmV0"}', "null"])

@@ -219,9 +219,10 @@ def test_services_of_the_whitelist_have_principals():
         ("name: a, type: kerberos", "known here: acme, jwk, oidc, x5c, sshpop, token"),
         ("type: x5c", "needs the key 'name'"),
         ("name: ../x, type: x5c", "'provisioners[0].name' is '../x'"),
-        ("name: a.b, type: x5c", "it has to be of a-z, 0-9 and '-'"),
-        ("name: A, type: sshpop", "'provisioners[0].name' is 'A'"),
-        (f"name: {'a' * 33}, type: token", "text (1 to 32)"),
+        ("name: A, type: acme", "it has to be of a-z, 0-9 and '-'"),
+        ("name: a/b, type: x5c", "it has to be of letters, digits, '.', '_', '@' and '-'"),
+        ("name: ../a, type: sshpop", "'provisioners[0].name' is '../a'"),
+        (f"name: {'a' * 49}, type: token", "text (1 to 48)"),
         ("name: a, type: x5c, clams: {}", "did you mean 'claims'?"),
         (
             "name: a, type: x5c, claims: {tls: {maximum: 1h}}",
@@ -421,6 +422,17 @@ def test_a_certificate_without_an_end_is_refused():
 def test_a_type_is_needed_where_none_is_usual():
     with pytest.raises(Error, match="'a' needs the key 'type'"):
         decode_one(alternatives(settings.ProvisionerEntry)[1:], {"name": "x"}, "a")
+
+
+@pytest.mark.parametrize("name", ["CCAT-GitHub", "you@example.com", "svc_1.2"])
+def test_names_that_step_cas_provisioners_have_are_taken(name):
+    assert entry(f"name: {name}, type: x5c").name == name
+
+
+@pytest.mark.parametrize("other", ["ccat-github", "CCAT.GitHub", "CCAT@github"])
+def test_names_that_service_ids_cannot_tell_apart_are_one(other):
+    text = f"provisioners: [{{name: CCAT-GitHub, type: x5c}}, {{name: {other}, type: x5c}}]"
+    assert f"second provisioner '{other}'" in refusal(text)
 
 
 def test_a_name_is_there_once_whatever_the_type():

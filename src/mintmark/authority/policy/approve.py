@@ -44,6 +44,7 @@ class Policy:
         provisioners: of every type, by name, compiled.
         ssh_profiles: by name.
         ssh_principals: the SSH profiles' own rules for principals, compiled.
+        vouchers: the provisioners, by what begins the service ids of theirs.
     """
 
     profiles: Mapping[str, Profile]
@@ -54,6 +55,11 @@ class Policy:
     provisioners: Mapping[str, AnyCompiled] = field(default_factory=dict)
     ssh_profiles: Mapping[str, SSHProfile] = field(default_factory=dict)
     ssh_principals: Mapping[str, PrincipalRules | HostRules] = field(default_factory=dict)
+    vouchers: Mapping[str, AnyCompiled] = field(init=False)
+
+    def __post_init__(self) -> None:
+        vouchers = {one.prefix: one for one in self.provisioners.values()}
+        object.__setattr__(self, "vouchers", vouchers)
 
     @classmethod
     def of(
@@ -105,7 +111,7 @@ class Policy:
             return None
         type_, _, rest = service.partition(".")
         name, dot, _ = rest.partition(".")
-        return self.provisioner(name, type_) if dot else None
+        return self.vouchers.get(f"{type_}.{name}{dot}")
 
     def rule(self, service: str) -> ServiceRule:
         """Return what a service may do that shows a certificate of its own.

@@ -43,6 +43,12 @@ MAX_SERVICE: Final = 128  # as `whitelist.SERVICE_ID`
 _OTHER_CHARACTERS: Final = re.compile(r"[^a-z0-9._-]+")
 _DIGITS: Final = 20  # of a hash: 80 bits, which nobody finds another subject for
 _HASHED: Final = re.compile(rf"(?:.*-)?[0-9a-f]{{{_DIGITS}}}")
+_OUTSIDE_SEGMENTS: Final = re.compile(r"[^a-z0-9-]")
+
+
+def segment(name: str) -> str:
+    """Return a provisioner's name as service ids have it; no two in force have the same."""
+    return _OUTSIDE_SEGMENTS.sub("-", name.lower())
 
 
 class Provisioner:
@@ -51,11 +57,14 @@ class Provisioner:
     Args:
         settings: as configured.
 
+    Attributes:
+        prefix: begins the service ids of all whom it vouches for.
+
     Raises:
         Error: CONFIGURATION for a rule or a key that cannot mean anything.
     """
 
-    __slots__ = ("_prefix", "claims", "name", "names", "principals", "profiles", "rules")
+    __slots__ = ("claims", "name", "names", "prefix", "principals", "profiles", "rules")
 
     type: str
     per_hour: int | None = 0
@@ -67,7 +76,7 @@ class Provisioner:
         self.rules: Final = rules
         self.names: Final = NameRules(rules.names)
         self.principals: Final = PrincipalRules(rules.principals)
-        self._prefix: Final = f"{self.type}.{name}."
+        self.prefix: Final = f"{self.type}.{segment(name)}."
 
     @property
     def lifetimes(self) -> Lifetimes | None:
@@ -81,12 +90,12 @@ class Provisioner:
         keeps what two subjects became one of apart. One that looks as if it had been gets a hash
         too: people can choose their subjects at some providers, and would choose another's.
         """
-        room = MAX_SERVICE - len(self._prefix)
+        room = MAX_SERVICE - len(self.prefix)
         text = _OTHER_CHARACTERS.sub("-", subject.lower())[:room].strip("._-")
         if text != subject or not text or _HASHED.fullmatch(text):
             digest = hashlib.sha256(subject.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
             text = f"{text[: room - _DIGITS - 1]}-{digest}" if text else digest
-        return f"{self._prefix}{text}"
+        return f"{self.prefix}{text}"
 
     def rule(self, service: str, operations: frozenset[Operation] = ISSUE) -> ServiceRule:
         """Return what a service of it may do.
@@ -129,7 +138,7 @@ class ACME(Provisioner):
 
     def service(self, subject: str) -> str:
         """Return the service id under which an account's certificates are on record."""
-        return f"{self._prefix}{subject}"
+        return f"{self.prefix}{subject}"
 
     def challenges(self, identifier: Identifier) -> tuple[ChallengeType, ...]:
         """Return the challenges that can show control of an identifier here, in order.
@@ -295,13 +304,15 @@ def compiled(provisioners: Iterable[AnyProvisioner]) -> dict[str, AnyCompiled]:
         Error: CONFIGURATION for a name given twice, or a rule that cannot mean anything.
     """
     found: dict[str, AnyCompiled] = {}
+    segments: set[str] = set()
     for settings in provisioners:
-        if settings.name in found:
+        if segment(settings.name) in segments:
             raise Error(
                 Kind.CONFIGURATION,
                 f"provisioner '{settings.name}' is there twice",
                 hint="names of provisioners are unique, whatever their type",
             )
+        segments.add(segment(settings.name))
         found[settings.name] = _CLASSES[type(settings)](settings)
     return found
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from mintmark.authority.policy.approve import Policy
-from mintmark.authority.policy.provisioners import compiled
+from mintmark.authority.policy.provisioners import compiled, segment
 from mintmark.authority.workflow.authority import Authority
 from mintmark.authority.workflow.secrets import PROVISIONERS, seal, unseal
 from mintmark.model.errors import Error, Kind
@@ -83,14 +83,15 @@ def decode(authority: Authority, row: StoredProvisioner) -> AnyProvisioner:
 def check_free(provisioner: AnyProvisioner, others: Iterable[AnyProvisioner]) -> None:
     """Refuse a provisioner whose name or client id another one has.
 
-    Tokens name their provisioner by one of the two, so that each may be there once.
+    Tokens name their provisioner by one of the two, so that each may be there once; names that
+    service ids cannot tell apart are one name.
 
     Raises:
         Error: CONFLICT.
     """
     for other in others:
-        if other.name == provisioner.name:
-            raise taken(provisioner.name)
+        if segment(other.name) == segment(provisioner.name):
+            raise taken(other.name)
         if (
             isinstance(other, OIDCProvisioner)
             and isinstance(provisioner, OIDCProvisioner)

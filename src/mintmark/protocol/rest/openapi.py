@@ -45,7 +45,7 @@ _PATH_PARAMETERS: dict[str, Schema] = {
     },
     "provisioner": {
         "description": "Name of a provisioner.",
-        "schema": {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,31}$"},
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._@-]{0,47}$"},
     },
 }
 _IDEMPOTENCY_KEY: Schema = {

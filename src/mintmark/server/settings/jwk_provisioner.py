@@ -31,7 +31,7 @@ _MEANING: Final = key(
 class JWKEntry(Section, frozen=True, kw_only=True):
     """Tokens signed by a key whose private half its owners unlock with a password."""
 
-    name: Annotated[ProvisionerName, key("The iss of its tokens: a-z, 0-9 and '-'.", "nothing")]
+    name: Annotated[ProvisionerName, key("The iss of its tokens.", "nothing")]
     type: Annotated[Literal["jwk"], key(TAG, "nothing")]
     key: Annotated[Annotated[dict[str, str], Meta(max_length=20)], _MEANING]
     encrypted_key: Annotated[

@@ -123,7 +123,7 @@ class MappingEntry(Section, frozen=True, kw_only=True):
 class OIDCEntry(Section, frozen=True, kw_only=True):
     """People who sign in at an OpenID provider."""
 
-    name: Annotated[ProvisionerName, key("What clients call it by: a-z, 0-9 and '-'.", "nothing")]
+    name: Annotated[ProvisionerName, key("What clients call it by.", "nothing")]
     type: Annotated[Literal["oidc"], key(TAG, "nothing")]
     configuration_endpoint: Annotated[
         Line,

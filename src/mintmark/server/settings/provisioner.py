@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 from mintmark.authority.policy.approve import Policy
+from mintmark.authority.policy.provisioners import segment
 from mintmark.model.errors import Error, Kind
 from mintmark.model.provisioner import (
     ACMEProvisioner,
@@ -29,7 +30,7 @@ from mintmark.server.settings.oidc_provisioner import (
     OIDCEntry,
     certificate_problems,
 )
-from mintmark.server.settings.values import NAME, ProvisionerName
+from mintmark.server.settings.values import NAME, PROVISIONER_NAME, ProvisionerName
 
 _X5C: Final = X5CProvisioner("x5c")
 _SSHPOP: Final = SSHPOPProvisioner("sshpop")
@@ -39,7 +40,7 @@ _TOKEN: Final = TokenProvisioner("token")
 class X5CEntry(Section, frozen=True, kw_only=True):
     """Tokens signed by the key of a certificate under given roots (RFC 7515 §4.1.6)."""
 
-    name: Annotated[ProvisionerName, key("What clients call it by: a-z, 0-9 and '-'.", "nothing")]
+    name: Annotated[ProvisionerName, key("What clients call it by.", "nothing")]
     type: Annotated[Literal["x5c"], key(TAG, "nothing")]
     roots: Annotated[
         Certificates,
@@ -83,7 +84,7 @@ class X5CEntry(Section, frozen=True, kw_only=True):
 class SSHPOPEntry(Section, frozen=True, kw_only=True):
     """Holders of an SSH certificate of ours, who renew, rekey and revoke it."""
 
-    name: Annotated[ProvisionerName, key("What clients call it by: a-z, 0-9 and '-'.", "nothing")]
+    name: Annotated[ProvisionerName, key("What clients call it by.", "nothing")]
     type: Annotated[Literal["sshpop"], key(TAG, "nothing")]
     claims: Annotated[
         ClaimsEntry,
@@ -109,9 +110,7 @@ class SSHPOPEntry(Section, frozen=True, kw_only=True):
 class TokenEntry(Section, frozen=True, kw_only=True):
     """One-time tokens that an admin makes; the whitelist and the token say what is allowed."""
 
-    name: Annotated[
-        ProvisionerName, key("What the audit log calls it by: a-z, 0-9 and '-'.", "nothing")
-    ]
+    name: Annotated[ProvisionerName, key("What the audit log calls it by.", "nothing")]
     type: Annotated[Literal["token"], key(TAG, "nothing")]
     claims: Annotated[
         ClaimsEntry,
@@ -210,13 +209,13 @@ def problems(entries: Sequence[ProvisionerEntry], known: Known) -> Iterator[Erro
     for number, entry in enumerate(entries):
         path = f"provisioners[{number}]"
         yield from _entry_problems(path, entry, known)
-        if entry.name in seen:
+        if segment(entry.name) in seen:
             yield Error(
                 Kind.CONFIGURATION,
                 f"'{path}' is a second provisioner '{entry.name}'",
-                hint="names are unique, whatever the type",
+                hint="names are unique, whatever the type, and however they are written",
             )
-        seen.add(entry.name)
+        seen.add(segment(entry.name))
         if isinstance(entry, OIDCEntry):
             if entry.client_id in clients:
                 yield Error(
@@ -228,6 +227,8 @@ def problems(entries: Sequence[ProvisionerEntry], known: Known) -> Iterator[Erro
 
 
 def _entry_problems(path: str, entry: ProvisionerEntry, known: Known) -> Iterator[Error]:
-    if not NAME.fullmatch(entry.name):
-        yield wrong(f"'{path}.name' is '{entry.name}'; it has to be of a-z, 0-9 and '-'")
+    in_urls = isinstance(entry, ACMEEntry)
+    if not (NAME if in_urls else PROVISIONER_NAME).fullmatch(entry.name):
+        form = "a-z, 0-9 and '-'" if in_urls else "letters, digits, '.', '_', '@' and '-'"
+        yield wrong(f"'{path}.name' is '{entry.name}'; it has to be of {form}")
     yield from entry.problems(path, known)

@@ -55,12 +55,11 @@ async def verify(
     )
     if vouches:
         return Verified(requester, subject, claims, provisioner)
-    everyone = f"{provisioner.type}.{provisioner.name}."
     return await revocation(
         authority,
         provisioner,
         requester,
         claims,
         purpose,
-        lambda service: service.startswith(everyone),
+        lambda service: service.startswith(provisioner.prefix),
     )
