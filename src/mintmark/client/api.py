@@ -436,12 +436,12 @@ class APIClient:
         headers = {} if idempotency_key is None else {"idempotency-key": idempotency_key}
         if self._token is not None:
             headers["authorization"] = f"Bearer {self._token}"
-        return _decode(document, self._send(method, path, wish, headers))
+        return decoded(document, self._send(method, path, wish, headers))
 
     def _call(
         self, document: type[Document], method: str, path: str, json: object = None
     ) -> Document:
-        return _decode(document, self._send(method, path, json))
+        return decoded(document, self._send(method, path, json))
 
     def _send(
         self,
@@ -483,7 +483,12 @@ def _error(problem: Problem, status: int, retry_after: int | None = None) -> Err
     )
 
 
-def _decode(document: type[Document], answer: Answer) -> Document:
+def decoded(document: type[Document], answer: Answer) -> Document:
+    """Return an answer as the document that it is.
+
+    Raises:
+        Error: INTERNAL for another one.
+    """
     try:
         return msgspec.json.decode(answer.body, type=document)
     except msgspec.MsgspecError as error:

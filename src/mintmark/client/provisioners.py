@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 from msgspec import Struct
 
-from mintmark.client.api import refusal
+from mintmark.client.api import decoded, refusal
 from mintmark.client.transport import Transport
 from mintmark.model.errors import Error, Kind
 from mintmark.model.ssh import SSHPublicKey
@@ -174,11 +174,4 @@ def _get(transport: Transport, document: type[Document], path: str) -> Document:
     answer = transport.request("GET", path)
     if answer.status != 200:
         raise refusal(answer)
-    try:
-        return msgspec.json.decode(answer.body, type=document)
-    except msgspec.MsgspecError as error:
-        raise Error(
-            Kind.INTERNAL,
-            f"the server's answer cannot be read: {error}",
-            hint="are client and server of the same version?",
-        ) from error
+    return decoded(document, answer)

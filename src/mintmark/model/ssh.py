@@ -87,16 +87,20 @@ class SSHProfile:
     lifetime_max: int = 7 * DAY
 
 
+# PROTOCOL.certkeys, "Extensions": flags of user certificates, whose data is empty.
+EXTENSIONS = (
+    "no-touch-required",
+    "permit-X11-forwarding",
+    "permit-agent-forwarding",
+    "permit-port-forwarding",
+    "permit-pty",
+    "permit-user-rc",
+)
+
 SSH_USER = SSHProfile(
     "ssh-user",
     SSHCertificateType.USER,
-    extensions=(
-        ("permit-X11-forwarding", ""),
-        ("permit-agent-forwarding", ""),
-        ("permit-port-forwarding", ""),
-        ("permit-pty", ""),
-        ("permit-user-rc", ""),
-    ),
+    extensions=tuple((name, "") for name in EXTENSIONS if name.startswith("permit-")),
 )
 SSH_HOST = SSHProfile("ssh-host", SSHCertificateType.HOST, lifetime=30 * DAY, lifetime_max=90 * DAY)
 SSH_BUILT_IN = (SSH_USER, SSH_HOST)

@@ -15,7 +15,7 @@ from typing import Final
 from mintmark.authority.issuance.approval import SSHApproval
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import IdentifierType
-from mintmark.model.ssh import SSHAuthority, SSHCertificateType
+from mintmark.model.ssh import EXTENSIONS, SSHAuthority, SSHCertificateType
 from mintmark.wire.identifiers import parse_any
 from mintmark.wire.ssh.certificate import MAX_PRINCIPALS, Fields, parse
 from mintmark.wire.ssh.encoding import string
@@ -25,16 +25,6 @@ MAX_TEXT: Final = 255  # of a principal and of a key id
 MAX_TIME: Final = 1 << 62  # far below what sshd reads as "forever" and databases as negative
 MAX_SERIAL: Final = (1 << 63) - 1
 NONCE_OCTETS: Final = 32
-FLAGS: Final = frozenset(  # PROTOCOL.certkeys, "Extensions"; their data is empty
-    {
-        "no-touch-required",
-        "permit-X11-forwarding",
-        "permit-agent-forwarding",
-        "permit-port-forwarding",
-        "permit-pty",
-        "permit-user-rc",
-    }
-)
 _NOT_IN_PRINCIPALS: Final = frozenset(",*?!\"'\\")
 
 
@@ -208,7 +198,7 @@ def _extensions(candidate: Candidate) -> str:
     extensions = candidate.fields.extensions
     if extensions != tuple(sorted(candidate.approval.profile.extensions)):
         return "the extensions are not the profile's"
-    known = FLAGS if candidate.fields.type is SSHCertificateType.USER else frozenset()
+    known = EXTENSIONS if candidate.fields.type is SSHCertificateType.USER else ()
     for name, value in extensions:
         if name in known:
             if value:

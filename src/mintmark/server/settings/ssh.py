@@ -11,7 +11,14 @@ from msgspec import Meta, field
 
 from mintmark.authority.policy.principals import rules_of
 from mintmark.model.errors import Error, Kind
-from mintmark.model.ssh import SSH_BUILT_IN, SSH_HOST, SSH_USER, SSHCertificateType, SSHProfile
+from mintmark.model.ssh import (
+    EXTENSIONS,
+    SSH_BUILT_IN,
+    SSH_HOST,
+    SSH_USER,
+    SSHCertificateType,
+    SSHProfile,
+)
 from mintmark.model.time import duration
 from mintmark.server.sections import Section, at, key, unknown, wrong
 from mintmark.server.settings.values import NAME, Lifetime, Texts
@@ -20,15 +27,6 @@ V = TypeVar("V")
 
 Options = Annotated[tuple[str, ...], Meta(max_length=50)]
 
-# PROTOCOL.certkeys, "Extensions": flags of user certificates, all with empty data.
-_EXTENSIONS: Final = (
-    "no-touch-required",
-    "permit-X11-forwarding",
-    "permit-agent-forwarding",
-    "permit-port-forwarding",
-    "permit-pty",
-    "permit-user-rc",
-)
 # PROTOCOL.certkeys, "Critical options": of user certificates too.
 _FORCE_COMMAND: Final = "force-command"
 _SOURCE_ADDRESS: Final = "source-address"
@@ -201,7 +199,7 @@ def _check(profile: SSHProfile) -> None:
         )
     is_host = profile.type is SSHCertificateType.HOST
     for name, data in profile.extensions:
-        _check_option(name, data, "extension", () if is_host else _EXTENSIONS)
+        _check_option(name, data, "extension", () if is_host else EXTENSIONS)
     for name, data in profile.critical_options:
         _check_option(name, data, "critical option", () if is_host else _CRITICAL_OPTIONS)
     rules_of(profile.type, profile.principals)
