@@ -474,12 +474,12 @@ def decode(text: str, what: str) -> bytes:
         Error: MALFORMED.
     """
     try:
-        octets = base64.b64decode(
-            text.encode("ascii").translate(_TO_STANDARD) + b"=" * (-len(text) % 4), validate=True
-        )
-    except (binascii.Error, ValueError):
-        octets = b""
-    if encode(octets) != text:
+        standard = text.encode("ascii").translate(_TO_STANDARD) + b"=" * (-len(text) % 4)
+        octets = binascii.a2b_base64(standard, strict_mode=True)
+        is_canonical = binascii.b2a_base64(octets, newline=False) == standard
+    except ValueError:
+        is_canonical = False
+    if not is_canonical:
         raise Error(
             Kind.MALFORMED,
             f"'{what}' is not base64url without padding",
@@ -488,7 +488,7 @@ def decode(text: str, what: str) -> bytes:
     return octets
 
 
-_TO_STANDARD: Final = bytes.maketrans(b"-_+/", b"+/!!")
+_TO_STANDARD: Final = bytes.maketrans(b"-_+/=", b"+/!!!")  # '!' is in neither alphabet
 
 
 def _bad_key(why: str) -> Error:
