@@ -322,7 +322,7 @@ def test_an_identity_certificate_comes_with_the_same_validity(world):
     assert certificate.not_valid_before_utc.timestamp() == fields.valid_after
     assert certificate.not_valid_after_utc.timestamp() == fields.valid_before - 1
     usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    assert "1.3.6.1.5.5.7.3.2" in {one.dotted_string for one in usage}
+    assert {one.dotted_string for one in usage} == {"1.3.6.1.5.5.7.3.2"}
 
 
 def test_an_identity_is_that_of_the_token(world):

@@ -27,7 +27,7 @@ async def sign(call: Call) -> Response:
     now = int(call.authority.clock())
     request = IssuanceRequest(
         service=requester.service,
-        profile=default_profile(call),
+        profile=open_profiles(call)[0],
         key=key,
         identifiers=identifiers,
         common_name=common_name,
@@ -105,16 +105,10 @@ def _given(csr: str | None) -> bytes:
     return csr.encode()
 
 
-def default_profile(call: Call, preferred: str = "") -> str:
-    """Return the profile of a certificate, which clients cannot name.
-
-    Args:
-        call: whose requester it has to be open to.
-        preferred: taken if it is open; else the first one that is.
-    """
+def open_profiles(call: Call) -> tuple[str, ...]:
+    """Return the profiles that are open to who calls, the default first; clients name none."""
     requester = call.requester
-    allowed = requester.profiles or requester.rule.profiles or (PEER.name,)
-    return preferred if preferred in allowed else allowed[0]
+    return requester.profiles or requester.rule.profiles or (PEER.name,)
 
 
 def _own(call: Call) -> StoredCertificate:

@@ -11,7 +11,7 @@ from mintmark.authority.workflow.ssh import SSHIssued, issue_ssh, renew_ssh
 from mintmark.model.access import Credential, SSHGrant
 from mintmark.model.certificate import Certificate, StoredCertificate
 from mintmark.model.errors import Error, Kind
-from mintmark.model.profile import CLIENT
+from mintmark.model.profile import CLIENT, SERVER_AUTH
 from mintmark.model.request import IssuanceRequest
 from mintmark.model.ssh import (
     SSHCertificate,
@@ -21,7 +21,7 @@ from mintmark.model.ssh import (
 )
 from mintmark.protocol.step.call import Call, answer
 from mintmark.protocol.step.present import chain
-from mintmark.protocol.step.signing import default_profile, read_key
+from mintmark.protocol.step.signing import open_profiles, read_key
 from mintmark.wire.certificate import serial_of
 from mintmark.wire.go_time import moment
 from mintmark.wire.http import Response
@@ -162,10 +162,19 @@ def _identity(call: Call) -> IssuanceRequest | None:
         return None
     return IssuanceRequest(
         service=call.requester.service,
-        profile=default_profile(call, CLIENT.name),
+        profile=_identity_profile(call),
         key=read_key(call.body.identity_csr),
         identifiers=call.requester.identifiers,
     )
+
+
+def _identity_profile(call: Call) -> str:
+    """Return a profile that is for clients alone: who is an SSH host is no TLS server by that."""
+    known = call.authority.policy.profiles
+    for name in open_profiles(call):
+        if name in known and SERVER_AUTH not in known[name].extended_key_usages:
+            return name
+    return CLIENT.name
 
 
 def _issued(call: Call, issued: SSHIssued) -> Response:
