@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop.authority import Authority, Files
+from tests.interop.oidc.provider import OpenIDProvider
 from tests.interop.programs import Account, account, program
 from tests.places import reachable
 
@@ -75,3 +76,18 @@ def crl_file(authority: Authority, revoked: Files, place: Path) -> Path:
     path = place / "crl.pem"
     path.write_bytes(authority.crl_pem())
     return path
+
+
+@pytest.fixture(scope="session")
+def openid(place: Path) -> Iterator[OpenIDProvider]:
+    """The OpenID provider, running."""
+    made = OpenIDProvider(place / "openid-provider")
+    with made.serving():
+        yield made
+
+
+@pytest.fixture
+def provider(openid: OpenIDProvider) -> Iterator[OpenIDProvider]:
+    """The same; what a test has it say of Alice is forgotten."""
+    yield openid
+    openid.forget()

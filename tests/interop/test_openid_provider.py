@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
-import shlex
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from mintmark.authority.workflow.ssh import issue_ssh
 from mintmark.authority.workflow.tokens import Purpose
 from mintmark.client.oidc import OpenIDProviders, authorization_code, device_code
+from mintmark.client.oidc.reach import Reach
 from mintmark.client.ssh_documents import SignInProvider
 from mintmark.model.errors import Error, Kind
 from mintmark.model.provisioner import GroupMapping, OIDCProvisioner
@@ -27,15 +23,11 @@ from mintmark.model.time import HOUR, MINUTE
 from mintmark.store.sqlite import SQLiteStore
 from mintmark.wire import jwt
 from mintmark.wire.ssh.key import from_public_key
-from tests.interop.authority import MINTMARK, Authority
-from tests.interop.oidc.browser import sign_in
 from tests.interop.oidc.provider import OpenIDProvider
-from tests.interop.programs import environment, program, run, until
 from tests.unit.authority.token_world import World
 
 pytestmark = pytest.mark.interop
 SCOPES = ["openid", "email", "profile", "groups"]
-BROWSER = Path(__file__).parent / "oidc" / "browser.py"
 
 
 class Clock:
@@ -48,18 +40,10 @@ class Clock:
         return time.time() + self.ahead
 
 
-@pytest.fixture(scope="module")
-def provider(tmp_path_factory: pytest.TempPathFactory) -> OpenIDProvider:
-    """The provider; it is started where it is needed."""
-    return OpenIDProvider(tmp_path_factory.mktemp("oidc"))
-
-
 @pytest.fixture
-def up(provider: OpenIDProvider) -> Iterator[OpenIDProvider]:
-    """The provider, running."""
-    provider.forget()
-    with provider.serving():
-        yield provider
+def own(tmp_path: Path) -> OpenIDProvider:
+    """A provider that the test starts and ends."""
+    return OpenIDProvider(tmp_path / "provider")
 
 
 @pytest.fixture
@@ -87,6 +71,7 @@ def people(provider: OpenIDProvider) -> OIDCProvisioner:
         "mintmark",
         groups=("operators",),
         domains=("example.com",),
+        ca_certificates=provider.root.read_text(),
         mappings=(
             GroupMapping(
                 ("operators",),
@@ -113,7 +98,8 @@ def at(provider: OpenIDProvider, client: str = "mintmark", secret: str = "") -> 
 class Window:
     """A browser window in which Alice signs in."""
 
-    def __init__(self) -> None:
+    def __init__(self, provider: OpenIDProvider) -> None:
+        self._provider = provider
         self.page = ""
 
     def __call__(self, url: str) -> None:
@@ -121,7 +107,7 @@ class Window:
         self.thread.start()
 
     def _visit(self, url: str) -> None:
-        self.page = sign_in("alice", url).text
+        self.page = self._provider.sign_in(url)
 
     def shown(self) -> str:
         """Return the last page."""
@@ -131,7 +117,14 @@ class Window:
 
 def code(provider: OpenIDProvider, client: str = "mintmark", secret: str = "") -> str:
     """Sign Alice in with a browser."""
-    return authorization_code(at(provider, client, secret), Window(), patience=20)
+    return authorization_code(
+        at(provider, client, secret), Window(provider), reach=reach(provider), patience=20
+    )
+
+
+def reach(provider: OpenIDProvider) -> Reach:
+    """Return how the CLI reaches the provider."""
+    return Reach(provider.root.read_text())
 
 
 def login(world: World, token: str):
@@ -147,9 +140,9 @@ def refused(world: World, token: str) -> Error:
     return world.refused(token, Purpose.SSH_SIGN)
 
 
-def test_a_person_signs_in_with_a_browser_and_gets_a_certificate_for_16_hours(world, up):
-    window = Window()
-    token = authorization_code(at(up), window, patience=20)
+def test_a_person_signs_in_with_a_browser_and_gets_a_certificate_for_16_hours(world, provider):
+    window = Window(provider)
+    token = authorization_code(at(provider), window, reach=reach(provider), patience=20)
     assert "You can close this window" in window.shown()
     certificate = login(world, token)
     assert certificate.principals == ("alice", "alice.l", "deploy")
@@ -160,25 +153,31 @@ def test_a_person_signs_in_with_a_browser_and_gets_a_certificate_for_16_hours(wo
     assert "used up" in error.detail
 
 
-def test_a_person_signs_in_on_another_device(world, up):
+def test_a_person_signs_in_on_another_device(world, provider):
     prompts = []
 
     def show(prompt):
         prompts.append(prompt)
-        sign_in("alice", prompt.complete_uri)
+        provider.sign_in(prompt.complete_uri)
 
-    token = device_code(at(up), show, sleep=lambda _: None)
-    assert prompts[0].verification_uri.startswith(up.issuer)
+    token = device_code(at(provider), show, reach=reach(provider), sleep=lambda _: None)
+    assert prompts[0].verification_uri.startswith(provider.issuer)
     assert prompts[0].user_code in prompts[0].complete_uri
     assert "nonce" not in jwt.parse(token).claims
     assert login(world, token).principals == ("alice", "alice.l", "deploy")
     assert "used up" in refused(world, token).detail
 
 
-def test_nobody_types_the_code_and_the_provider_says_so(up):
+def test_nobody_types_the_code_and_the_provider_says_so(provider):
     times = iter(range(0, 10_000, 120))
     with pytest.raises(Error, match="expired_token"):
-        device_code(at(up), lambda _: None, sleep=lambda _: None, clock=lambda: next(times))
+        device_code(
+            at(provider),
+            lambda _: None,
+            reach=reach(provider),
+            sleep=lambda _: None,
+            clock=lambda: next(times),
+        )
 
 
 @pytest.mark.parametrize(
@@ -190,19 +189,19 @@ def test_nobody_types_the_code_and_the_provider_says_so(up):
         ("mintmark-secret", "public by protocol"),
     ],
 )
-def test_every_algorithm_and_a_secret_work(world, up, client, secret):
-    world.provision(replace(people(up), client_id=client))
-    assert login(world, code(up, client, secret))
+def test_every_algorithm_and_a_secret_work(world, provider, client, secret):
+    world.provision(replace(people(provider), client_id=client))
+    assert login(world, code(provider, client, secret))
 
 
-def test_who_is_taken_out_of_the_group_is_refused_at_the_next_login(world, up):
-    assert login(world, code(up))
-    up.says(groups=["staff"])
-    error = refused(world, code(up))
+def test_who_is_taken_out_of_the_group_is_refused_at_the_next_login(world, provider):
+    assert login(world, code(provider))
+    provider.says(groups=["staff"])
+    error = refused(world, code(provider))
     assert error.kind is Kind.FORBIDDEN
     assert "operators" in error.detail
-    up.says(groups=["operators"])
-    assert login(world, code(up))
+    provider.says(groups=["operators"])
+    assert login(world, code(provider))
 
 
 @pytest.mark.parametrize(
@@ -216,40 +215,40 @@ def test_who_is_taken_out_of_the_group_is_refused_at_the_next_login(world, up):
         {"groups": []},
     ],
 )
-def test_what_the_provider_does_not_vouch_for_gives_nothing(world, up, claims):
-    up.says(**claims)
-    assert refused(world, code(up)).kind in {Kind.FORBIDDEN, Kind.BAD_TOKEN}
+def test_what_the_provider_does_not_vouch_for_gives_nothing(world, provider, claims):
+    provider.says(**claims)
+    assert refused(world, code(provider)).kind in {Kind.FORBIDDEN, Kind.BAD_TOKEN}
 
 
-def test_a_huge_list_of_groups_is_read(world, up):
-    up.says(groups=[f"group-{number:04}" for number in range(1500)] + ["operators"])
-    assert login(world, code(up))
+def test_a_huge_list_of_groups_is_read(world, provider):
+    provider.says(groups=[f"group-{number:04}" for number in range(1500)] + ["operators"])
+    assert login(world, code(provider))
 
 
-def test_an_id_token_for_another_client_is_not_ours(world, up):
-    assert refused(world, code(up, "mintmark-rsa")).kind is Kind.BAD_TOKEN
+def test_an_id_token_for_another_client_is_not_ours(world, provider):
+    assert refused(world, code(provider, "mintmark-rsa")).kind is Kind.BAD_TOKEN
 
 
-def test_a_provider_rolls_its_keys_over(world, provider, clock):
-    provider.forget()
-    with provider.serving():
-        assert login(world, code(provider))
-        before = code(provider)
-    with provider.serving():
-        after = code(provider)
+def test_a_provider_rolls_its_keys_over(world, own, clock):
+    world.provision(people(own))
+    with own.serving():
+        assert login(world, code(own))
+        before = code(own)
+    with own.serving():
+        after = code(own)
         clock.ahead += 31  # a provider is not asked more often
         assert login(world, after)
         assert refused(world, before).kind is Kind.BAD_TOKEN  # that key is gone
 
 
-def test_a_provider_that_is_down_is_told_and_certificates_go_on(world, provider, clock):
-    provider.forget()
-    with provider.serving():
-        certificate = login(world, code(provider))
-        token = code(provider)
+def test_a_provider_that_is_down_is_told_and_certificates_go_on(world, own, clock):
+    world.provision(people(own))
+    with own.serving():
+        certificate = login(world, code(own))
+        token = code(own)
     assert login(world, token)  # keys are kept for a while
     with pytest.raises(Error, match="no answer from the OpenID provider"):
-        code(provider)
+        code(own)
     clock.ahead += 3 * HOUR
     error = refused(world, token)
     assert error.kind is Kind.UNAVAILABLE
@@ -258,87 +257,5 @@ def test_a_provider_that_is_down_is_told_and_certificates_go_on(world, provider,
     stored = world.run(world.store.certificate(certificate.serial))
     assert stored.status(clock()).value == "active"
     clock.ahead = 31
-    with provider.serving():
-        assert login(world, code(provider))
-
-
-# --- the real command against a real server ----------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def beside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenIDProvider]:
-    """Another provider, which keeps its keys while the server is asked."""
-    provider = OpenIDProvider(tmp_path_factory.mktemp("beside"))
-    with provider.serving():
-        yield provider
-
-
-@pytest.fixture(scope="module")
-def served(place: Path, beside: OpenIDProvider) -> Iterator[Authority]:
-    """An authority that is served, whose people sign in at the provider."""
-    authority = Authority.create(place / "signed-in")
-    with authority.serving():
-        file = authority.home / "people.json"
-        file.write_text(
-            json.dumps(
-                {
-                    "name": "people",
-                    "type": "oidc",
-                    "configuration_endpoint": beside.issuer,
-                    "client_id": "mintmark",
-                    "scopes": SCOPES,
-                    "groups": ["operators"],
-                    "mappings": [
-                        {
-                            "groups": ["operators"],
-                            "principals": ["{email.local}"],
-                            "ssh_profiles": ["ssh-user"],
-                        }
-                    ],
-                }
-            )
-        )
-        authority.mintmark("provisioner", "add", "people", "--file", file).succeeded()
-        yield authority
-
-
-def typed(authority: Authority, key: Path, *more: str) -> tuple[list[str], dict[str, str]]:
-    """Return the command that a person types, and its surroundings."""
-    browser = shlex.join((sys.executable, str(BROWSER), "alice"))
-    command = (MINTMARK, "ssh", "login", "--no-agent", "--out", key, "--force", *more)
-    return [str(part) for part in command], environment(
-        **authority.here(), BROWSER=f"{browser} %s", PYTHONUNBUFFERED="1"
-    )
-
-
-def test_a_person_types_ssh_login(served, beside, tmp_path):
-    beside.forget()
-    key = tmp_path / "today"
-    command, surroundings = typed(served, key)
-    run(*command, env=surroundings).succeeded()
-    shown = run(program("ssh-keygen"), "-L", "-f", f"{key}-cert.pub").succeeded()
-    assert 'Key ID: "alice@example.com"' in shown
-    beside.says(groups=["staff"])
-    run(*command, env=surroundings).refused("is in no group")
-
-
-def test_a_person_types_ssh_login_with_a_device(served, beside, tmp_path):
-    beside.forget()
-    key = tmp_path / "today"
-    command, surroundings = typed(served, key, "--device")
-    with subprocess.Popen(
-        command, env=surroundings, text=True, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    ) as process:  # fmt: skip
-        said = ""
-
-        def link() -> str | None:
-            nonlocal said
-            said += process.stdout.readline()
-            found = re.search(r"or open (\S+)", said)
-            return found[1] if found else None
-
-        sign_in("alice", until(link, "the link is shown"))
-        rest = process.communicate(timeout=30)[0]
-    assert process.returncode == 0, said + rest
-    assert (tmp_path / "today-cert.pub").exists()
+    with own.serving():
+        assert login(world, code(own))

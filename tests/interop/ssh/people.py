@@ -1,4 +1,4 @@
-"""People who sign in: a browser of one line, an ssh-agent of their own, a home."""
+"""People who sign in: a browser, an ssh-agent of their own, a home."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from tests.interop.authority import MINTMARK, Authority
+from tests.interop.oidc.provider import OpenIDProvider
 from tests.interop.programs import Daemon, Result, environment, program, run, running
-from tests.interop.ssh.openid import DeviceProvider
-from tests.interop.step.openid import CLIENT_ID, CLIENT_SECRET
 
 
-def entry(provider: DeviceProvider) -> str:
+def entry(provider: OpenIDProvider) -> str:
     """Return a provisioner for whoever is among the operators of a provider."""
     return f"""
 name: staff
 type: oidc
 configuration_endpoint: {provider.issuer}
-client_id: {CLIENT_ID}
-client_secret: {CLIENT_SECRET}
+client_id: mintmark-secret
+client_secret: public by protocol
 scopes: [openid, email, groups]
 groups: [operators]
 mappings:
@@ -54,7 +53,7 @@ class Person:
 
     home: Path
     authority: Authority
-    provider: DeviceProvider
+    provider: OpenIDProvider
 
     @property
     def socket(self) -> Path:
@@ -63,17 +62,12 @@ class Person:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What its programs see: a browser that follows wherever it is sent."""
-        browser = self.home / "browser"
-        if not browser.exists():
-            curl = f"{program('curl')} -sL --cacert {self.provider.root} -o /dev/null"
-            browser.write_text(f'#!/bin/sh\nexec {curl} "$1"\n')
-            browser.chmod(0o755)
+        """What its programs see."""
         return environment(
             HOME=str(self.home),
             XDG_CONFIG_HOME=str(self.home / ".config"),
             SSH_AUTH_SOCK=str(self.socket),
-            BROWSER=f"{browser} %s",
+            BROWSER=f"{self.provider.browser} %s",
         )
 
     @property

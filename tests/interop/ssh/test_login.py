@@ -3,70 +3,66 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.interop.authority import Authority
-from tests.interop.programs import free_port, program, run, until
-from tests.interop.ssh import openid
+from tests.interop.oidc.provider import OpenIDProvider
+from tests.interop.programs import program, run, until
 from tests.interop.ssh.host import Host, let_in, require_openssh
-from tests.interop.ssh.openid import DeviceProvider
 from tests.interop.ssh.people import Person, entry
-from tests.interop.step.openid import ALICE
 
 pytestmark = pytest.mark.interop
 
 
 @pytest.fixture(scope="module")
-def served(place: Path) -> Iterator[tuple[Authority, DeviceProvider, Host]]:
-    """An authority, the provider that its people sign in at, and a host that trusts it."""
+def served(place: Path, openid: OpenIDProvider) -> Iterator[tuple[Authority, Host]]:
+    """An authority whose people sign in at the provider, and a host that trusts it."""
     require_openssh()
-    program("curl")
     path = place / "login"
     authority = Authority.create(path)
-    with authority.serving(), openid.serving(free_port(), path) as provider:
+    with authority.serving():
         file = authority.home / "staff.yaml"
-        file.write_text(entry(provider))
+        file.write_text(entry(openid))
         authority.mintmark("provisioner", "add", "staff", "--file", file).succeeded()
         host = Host.create(path / "host", authority)
         host.certify()
         host.allow("deploy")
         with host.serving():
-            yield authority, provider, host
+            yield authority, host
 
 
 @pytest.fixture
 def person(
-    served: tuple[Authority, DeviceProvider, Host], place: Path, request: pytest.FixtureRequest
+    served: tuple[Authority, Host], provider: OpenIDProvider, place: Path
 ) -> Iterator[Person]:
     """Alice, on a new machine with an agent."""
-    home = place / f"h{abs(hash(request.node.name)) % 10**6}"  # sockets have short names
-    home.mkdir()
-    made = Person(home, served[0], served[1])
+    home = Path(tempfile.mkdtemp(prefix="h", dir=place))  # sockets have short names
+    made = Person(home, served[0], provider)
     with made.agent():
         yield made
-    served[1].person = dict(ALICE)
 
 
 @pytest.fixture
-def host(served: tuple[Authority, DeviceProvider, Host]) -> Host:
+def host(served: tuple[Authority, Host]) -> Host:
     """The host."""
-    return served[2]
+    return served[1]
 
 
 def test_a_person_signs_in_once_and_logs_in(person: Person, host: Host):
     text = person.login(*person.first).succeeded()
     assert f"sign in at {person.provider.issuer}/auth?" in text
-    assert "signed in as alice@example.internal; log in as alice, deploy" in text
+    assert "signed in as alice@example.com; log in as alice, deploy" in text
     assert "in 15 hours" in text
     let_in(host.ssh(agent=str(person.socket)))
     told = run(program("ssh-add"), "-l", env=person.environment).succeeded()
-    assert "mintmark alice@example.internal (ED25519-CERT)" in told
+    assert "mintmark alice@example.com (ED25519-CERT)" in told
     # Neither the key nor the token is in a file.
     files = {path.name for path in person.home.rglob("*") if path.is_file()}
-    assert files == {"agent.log", "browser", "ca.pem", "server"}
+    assert files == {"agent.log", "ca.pem", "server"}
 
 
 def test_the_second_sign_in_needs_no_address_and_replaces_the_first(person: Person):
@@ -97,15 +93,14 @@ def test_a_person_signs_in_on_another_device(person: Person):
     assert "on any device, open" in lines[0]
     found = re.search(r"or open (\S+)", lines[1])
     assert found, lines
-    curl = (program("curl"), "-s", "--fail", "--cacert", person.provider.root)
-    run(*curl, found[1]).succeeded()
+    person.provider.sign_in(found[1])
     rest, _ = waiting.communicate(timeout=30)
     assert '"replaced": 1' in rest
 
 
 def test_who_left_the_group_gets_nothing_more(person: Person, host: Host):
     person.login(*person.first).succeeded()
-    person.provider.person = {**ALICE, "groups": ["guests"]}
+    person.provider.says(groups=["guests"])
     person.login().refused("is in no group")
     let_in(host.ssh(agent=str(person.socket)))  # what is there goes on until it ends
 
@@ -145,7 +140,7 @@ def test_without_an_agent_nobody_is_asked_to_sign_in(person: Person):
 
 
 def test_a_provider_that_is_down_is_named(served, person: Person, place: Path):
-    authority, _, _ = served
+    authority, _ = served
     entry_of = "type: oidc\nconfiguration_endpoint: https://localhost:1\nclient_id: x\n"
     file = person.home / "down.yaml"
     file.write_text(entry_of)

@@ -12,11 +12,10 @@ import pytest
 
 from tests.interop import pages
 from tests.interop.authority import MINTMARK, Authority
+from tests.interop.oidc.provider import OpenIDProvider
 from tests.interop.programs import Daemon, Result, free_port, listens, program, run, running, until
-from tests.interop.ssh import openid
 from tests.interop.ssh.host import ME, keygen, reload, require_openssh
 from tests.interop.ssh.people import Person, fingerprint
-from tests.interop.step.openid import ALICE, CLIENT_ID
 
 pytestmark = pytest.mark.interop
 HOSTS = "how-to/ssh-hosts.md"
@@ -260,12 +259,12 @@ def test_the_page_about_jobs_works_as_it_is_written(place: Path):
     assert not list(Path("/dev/shm").glob("deploy.*"))
 
 
-def test_the_page_about_signing_in_works_as_it_is_written(place: Path):
+def test_the_page_about_signing_in_works_as_it_is_written(place: Path, provider: OpenIDProvider):
     stage = Stage(place, "ssh-login-page")
     path = stage.sandbox.root
-    with stage.serving(), openid.serving(free_port(), path) as provider:
+    with stage.serving():
         stage.trust()
-        provider.person = {**ALICE, "groups": ["example:datacenter"], "email": "alice@example.org"}
+        provider.says(groups=["example:datacenter"], email="alice@example.org")
         person = Person(place / "h-login", stage.authority, provider)
         person.home.mkdir()
         stage.sandbox.host("laptop").rmdir()
@@ -274,7 +273,7 @@ def test_the_page_about_signing_in_works_as_it_is_written(place: Path):
             **stage.sandbox.words,
             "https://auth.example.internal/auth": f"{provider.issuer}/auth",
             "https://auth.example.internal": provider.issuer,
-            "mintmark-cli": CLIENT_ID,
+            "mintmark-cli": "mintmark",
             "6C:5A:…": fingerprint(stage.authority),
         }
         (stage.sandbox.host("pki") / "staff.yaml").symlink_to(stage.sandbox.home / "staff.yaml")

@@ -14,9 +14,8 @@ import pytest
 from tests.interop.acme import nameserver as dns
 from tests.interop.acme.nameserver import Nameserver
 from tests.interop.authority import Authority
+from tests.interop.oidc.provider import STEP, STEP_SECRET, OpenIDProvider
 from tests.interop.programs import Account, Daemon, free_port, program, running
-from tests.interop.step import openid
-from tests.interop.step.openid import Provider
 from tests.interop.step.service import Agent, Host, Service, jwk_entry
 
 
@@ -29,16 +28,7 @@ def nameserver(place: Path, nobody: Account) -> Iterator[Nameserver]:
 
 
 @pytest.fixture(scope="session")
-def provider(place: Path) -> Iterator[Provider]:
-    """An OpenID provider."""
-    path = place / "step-provider"
-    path.mkdir()
-    with openid.serving(free_port(), path) as served:
-        yield served
-
-
-@pytest.fixture(scope="session")
-def service(place: Path, nameserver: Nameserver, provider: Provider) -> Iterator[Service]:
+def service(place: Path, nameserver: Nameserver, openid: OpenIDProvider) -> Iterator[Service]:
     """The authority, served.
 
     Certificates of the provisioner `brief` may be short, and are renewed after they expired.
@@ -56,11 +46,11 @@ def service(place: Path, nameserver: Nameserver, provider: Provider) -> Iterator
         {
             "name": "people",
             "type": "oidc",
-            "configuration_endpoint": provider.issuer,
-            "client_id": openid.CLIENT_ID,
-            "client_secret": openid.CLIENT_SECRET,
+            "configuration_endpoint": openid.issuer,
+            "client_id": STEP,
+            "client_secret": STEP_SECRET,
             "groups": ["operators"],
-            "ca_certificates": provider.root.read_text(),
+            "ca_certificates": openid.root.read_text(),
         },
     ]
     settings = {

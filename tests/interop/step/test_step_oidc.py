@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from cryptography import x509
 
+from tests.interop.oidc.provider import ALICE, STEP, STEP_SECRET, OpenIDProvider
 from tests.interop.programs import program, run
-from tests.interop.step.openid import ALICE, Provider
 from tests.interop.step.service import Host
 
 pytestmark = pytest.mark.interop
@@ -17,19 +15,16 @@ EMAIL = ALICE["email"]
 
 
 @pytest.fixture
-def person(host: Host, provider: Provider) -> Iterator[Host]:
+def person(host: Host, provider: OpenIDProvider) -> Host:
     """Alice's machine, with a browser that follows where it is sent."""
     programs = host.home / "bin"
     programs.mkdir()
     browser = programs / "xdg-open"
-    browser.write_text(
-        f'#!/bin/sh\n{program("curl")} -sL --cacert {provider.root} -o /dev/null "$1" &\n'
-    )
+    browser.write_text(f'#!/bin/sh\n{provider.browser} "$1" >/dev/null &\n')
     browser.chmod(0o755)
     host.variables["SSL_CERT_FILE"] = str(provider.root)  # of the provider and of nobody else
     host.variables["PATH"] = f"{programs}:{host.environment['PATH']}"
-    yield host
-    provider.person = dict(ALICE)
+    return host
 
 
 def certificate(person: Host):
@@ -53,7 +48,7 @@ def test_certificate_by_oidc(person, provider):
     # A fragment is no part of an absolute URI (RFC 3986 §4.3).
     assert {str(one.value) for one in names} == {
         EMAIL,
-        f"{provider.issuer}#{ALICE['sub']}",
+        f"{provider.issuer}#alice",
     }
 
 
@@ -72,7 +67,7 @@ def test_ssh_login_by_oidc(person, agent):
 
 def test_who_left_the_group_is_refused_at_the_next_login(person, provider, agent):
     login(person).succeeded()
-    provider.person["groups"] = ["guests"]
+    provider.says(groups=["guests"])
 
     person.step(
         "ssh", "login", EMAIL, "--provisioner", "people", "--force"
@@ -81,13 +76,17 @@ def test_who_left_the_group_is_refused_at_the_next_login(person, provider, agent
 
 
 def test_an_address_that_nobody_verified_is_no_name(person, provider, agent):
-    provider.person["email_verified"] = False
+    provider.says(email_verified=False)
 
     login(person).refused("not verified", "no principals", "forbidden")
 
 
 def test_an_id_token_is_used_once(person, provider):
-    token = provider.id_token(nonce="only-once")
+    said = person.step(
+        "oauth", "--oidc", "--bare", "--provider", provider.issuer,
+        "--client-id", STEP, "--client-secret", STEP_SECRET,
+    ).succeeded()  # fmt: skip
+    token = said.split()[-1]
     given = ("ca", "certificate", EMAIL, "me.crt", "me.key", "--force", "--token", token)
     url = ("--ca-url", person.service.url)
 

@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 
 from tests.interop import pages
+from tests.interop.oidc.provider import OpenIDProvider
 from tests.interop.programs import Result, environment, program
-from tests.interop.step.openid import Provider
 from tests.interop.step.service import Agent, Host, Service
 
 pytestmark = pytest.mark.interop
 
 
 def test_the_page_for_step_clients_works_as_it_is_written(
-    place: Path, service: Service, provider: Provider, host: Host, agent: Agent
+    place: Path, service: Service, provider: OpenIDProvider, host: Host, agent: Agent
 ):
+    provider.says(email="alice@example.internal")
     root = place / "step-page"
     words = {
         "https://pki.example.internal:8443": service.url,
@@ -27,13 +28,12 @@ def test_the_page_for_step_clients_works_as_it_is_written(
     page = pages.Sandbox(root, words, {}, {})
     programs = root / "bin"
     programs.mkdir(parents=True)
-    browser = f"{program('curl')} -sL --cacert {provider.root} -o /dev/null"
     scripts = {
         # Every host of the page has a home of its own.
         "step": 'export HOME="$PWD" STEPPATH="$PWD/.step"\n'
         f"export SSH_AUTH_SOCK={agent.path} SSL_CERT_FILE={provider.root}\n"
         f'exec {shlex.quote(program("step"))} "$@"',
-        "xdg-open": f'{browser} "$1" &',
+        "xdg-open": f'{provider.browser} "$1" >/dev/null &',
     }
     for name, text in scripts.items():
         (programs / name).write_text(f"#!/bin/sh\n{text}\n")
