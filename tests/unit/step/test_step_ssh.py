@@ -325,6 +325,16 @@ def test_an_identity_certificate_comes_with_the_same_validity(world):
     assert {one.dotted_string for one in usage} == {"1.3.6.1.5.5.7.3.2"}
 
 
+def test_an_identity_lives_no_longer_than_others_of_its_kind(world, clock):
+    csr = identity_csr(new_key())
+    name = "web01.example.internal"
+
+    reply = world.ssh_sign(name, "host", name, identityCSR=csr)
+
+    certificate = x509.load_pem_x509_certificate(reply.done()["identityCrt"][0].encode())
+    assert certificate.not_valid_after_utc.timestamp() == int(clock()) + DAY
+
+
 def test_an_identity_is_that_of_the_token(world):
     csr = identity_csr(new_key(), "https://www.example.internal/", "spiffe://example.internal/x")
 

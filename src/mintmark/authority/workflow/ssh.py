@@ -86,7 +86,8 @@ async def issue_ssh(
         authority: who issues.
         requester: who asks, authenticated.
         request: what is asked for.
-        identity: an X.509 client certificate asked for with it; it gets the same validity.
+        identity: an X.509 client certificate asked for with it; it gets the same validity, as
+            far as its provisioner lets one of X.509 live.
         add_user_key: gets a certificate that makes the user on a host, see `approve_add_user`.
         idempotency: the requester's own name for this request, if it gave one.
         operation: what must be allowed; RENEW for renewals and rekeys.
@@ -234,19 +235,28 @@ def _approve(
     if identity is not None:
         client = approve(
             policy,
-            # The SSH lifetimes have bounded this validity; those for TLS alone do not apply.
+            # Its own default and least do not apply: the validity is the other one's.
             replace(requester, lifetimes=None),
             replace(
                 identity,
                 lifetime=None,
                 not_before=approval.valid_after,
-                not_after=approval.valid_before - 1,
+                not_after=_end_of_identity(requester, approval, now),
             ),
             operation=operation,
             issuer=authority.issuing.issuer,
             now=now,
         )
     return _Approved(approval, client, add_user)
+
+
+def _end_of_identity(requester: Requester, approval: SSHApproval, now: float) -> int:
+    """Return when an X.509 certificate ends that goes with an SSH one: with it, or sooner.
+
+    A host's certificate may live a month by its provisioner, and one for TLS perhaps a day.
+    """
+    end = approval.valid_before - 1
+    return end if requester.lifetimes is None else min(end, int(now) + requester.lifetimes.maximum)
 
 
 async def _check_blocked(authority: Authority, approved: _Approved) -> None:
