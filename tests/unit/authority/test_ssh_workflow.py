@@ -398,10 +398,18 @@ def test_a_service_account_renews_where_its_provisioner_says_so(world):
     given = ssh_authority.provisioners(Claims(ssh_user_renewal=True))
     world.authority.policy = ssh_authority.policy(given=given, issuers=world.authority.issuers)
     made = issue(world, person(world), "alice").certificate
-    mtls = holder(world.authority, made, Credential.CERTIFICATE, "")
 
     assert successor(world, pop(world, made), made).principals == ("alice",)
-    assert successor(world, mtls, made).principals == ("alice",)
+
+
+@pytest.mark.parametrize("key", [None, subject(7)])
+def test_a_tls_certificate_of_the_same_subject_gets_no_ssh_certificate(world, key):
+    """Who reads a web server's TLS key would answer for its sshd by a rekey."""
+    given = ssh_authority.provisioners(Claims(ssh_user_renewal=True))
+    world.authority.policy = ssh_authority.policy(given=given, issuers=world.authority.issuers)
+    for made in (host(world), issue(world, person(world), "alice").certificate):
+        tls = holder(world.authority, made, Credential.CERTIFICATE, "")
+        assert not_renewed(world, tls, made, key=key) is Kind.FORBIDDEN
 
 
 def test_a_service_of_the_whitelist_renews_its_own_user_certificate(world):

@@ -165,6 +165,7 @@ async def renew_ssh(
         requester = replace(requester, rule=rule)
     may_act_for(requester, predecessor.service, Operation.RENEW)
     voucher = renewal_claims(authority, requester, predecessor)
+    _check_possession(authority, requester, predecessor)
     _check_user_renewal(authority, requester, predecessor, voucher)
     check_alive(stored, authority.clock(), holder or voucher)
     if key is not None and key.sha256 == predecessor.key_sha256:
@@ -355,6 +356,25 @@ def _holder_claims(
             hint="sign the token with the key of the certificate to be renewed",
         )
     return provisioner.claims
+
+
+def _check_possession(
+    authority: Authority, requester: Requester, predecessor: SSHCertificate
+) -> None:
+    """Refuse a successor to who holds another certificate of a subject that was vouched for.
+
+    A token that gave a certificate for TLS gave none for SSH, and this one would be its host's.
+
+    Raises:
+        Error: FORBIDDEN.
+    """
+    by_possession = requester.credential is Credential.SSHPOP or requester.is_admin
+    if not by_possession and authority.policy.needs_provisioner(predecessor.service):
+        raise Error(
+            Kind.FORBIDDEN,
+            f"certificate {predecessor.id} is renewed by its own key alone",
+            hint="renew it with a token of that key: mintmark ssh renew",
+        )
 
 
 def _check_user_renewal(
