@@ -36,8 +36,9 @@ def principal_fault(type_: SSHCertificateType, principal: str) -> str:
         return f"has {len(principal)} characters, {MAX_TEXT} are allowed"
     if not (principal.isascii() and principal.isprintable()) or " " in principal:
         return "has a blank, a control character or a letter beyond ASCII"
-    if found := sorted(_NOT_IN_PRINCIPALS & set(principal)):
-        return f"has {found[0]!r}, which is more than a name to sshd"
+    if not _NOT_IN_PRINCIPALS.isdisjoint(principal):
+        found = min(_NOT_IN_PRINCIPALS.intersection(principal))
+        return f"has {found!r}, which is more than a name to sshd"
     return _host_fault(principal) if type_ is SSHCertificateType.HOST else ""
 
 
