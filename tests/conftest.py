@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,11 +14,31 @@ from hypothesis import HealthCheck, settings
 
 from mintmark.store.postgresql import PostgreSQLStore
 from mintmark.store.sqlite import SQLiteStore
+from tests.databases import empty_sqlite
 from tests.postgresql import cluster
 
 # A busy machine is slow, not wrong; how long examples take is not what they are about.
 settings.register_profile("mintmark", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("mintmark")
+
+
+_MEMORY = Path("/dev/shm")
+_MEMORY_NEEDED = 2**30
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    """Keep the tests' own directories in memory where there is enough: a sync costs nothing.
+
+    The directories of one run are below one of its own, so that runs do not meet.
+    """
+    if config.option.basetemp is not None or not os.access(_MEMORY, os.W_OK):
+        return
+    if shutil.disk_usage(_MEMORY).free < _MEMORY_NEEDED:
+        return
+    path = tempfile.mkdtemp(prefix="mintmark-tests-", dir=_MEMORY)
+    config.option.basetemp = path
+    config.add_cleanup(lambda: shutil.rmtree(path, ignore_errors=True))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -55,24 +78,58 @@ def run():
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
-def open_store(request, tmp_path: Path, clock, run):
+def dialect(request):
+    """Which kind of database."""
+    return request.param
+
+
+@pytest.fixture
+def open_store(dialect, tmp_path: Path, clock, run):
     """Open a store; each call opens another one on the same, first empty, database."""
-    url = cluster().schema() if request.param == "postgresql" else tmp_path / "mintmark.db"
+    with contextlib.ExitStack() as stack:
+        if dialect == "postgresql":
+            made = cluster().migrated(lambda url: run(PostgreSQLStore(url, clock).migrate()))
+            url = stack.enter_context(made)
+        else:
+            url = empty_sqlite(tmp_path / "mintmark.db")
+        yield stack.enter_context(_opener(dialect, url, clock, run))
+
+
+@pytest.fixture
+def open_new_store(dialect, tmp_path: Path, clock, run):
+    """The same on a database that has no tables before the first call."""
+    url = cluster().schema() if dialect == "postgresql" else tmp_path / "mintmark.db"
+    with _opener(dialect, url, clock, run, is_new=True) as open_one:
+        yield open_one
+
+
+@contextlib.contextmanager
+def _opener(dialect, url, clock, run, *, is_new=False):
     opened = []
 
     def open_one(**options):
-        kind = PostgreSQLStore if request.param == "postgresql" else SQLiteStore
+        kind = PostgreSQLStore if dialect == "postgresql" else SQLiteStore
         store = kind(url, options.pop("clock", clock), **options)
-        run(store.migrate())
+        if is_new:
+            run(store.migrate())
         run(store.open())
         opened.append(store)
         return store
 
     open_one.url = url
-    open_one.dialect = request.param
+    open_one.dialect = dialect
     yield open_one
     for store in opened:
         run(store.close())
+
+
+@pytest.fixture
+def sqlite_store(tmp_path: Path, clock, run):
+    """An open store, for what does not depend on its kind."""
+    store = SQLiteStore(empty_sqlite(tmp_path / "mintmark.db"), clock)
+    run(store.open())
+    yield store
+    run(store.close())
 
 
 @pytest.fixture

@@ -7,9 +7,11 @@ it without policy; `csr()` asks. Keys of a type are made once a process: RSA tak
 from __future__ import annotations
 
 import random
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from unittest import mock
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -30,6 +32,7 @@ from mintmark.authority.issuance.hierarchy import (
 from mintmark.authority.issuance.issuing import IssuingKey, Pointers
 from mintmark.authority.issuance.leaf import draft_leaf, issue_leaf
 from mintmark.authority.issuance.serial import new_serial
+from mintmark.authority.signer import pkcs8
 from mintmark.authority.signer.file import FileSigner, SigningPrivateKey, generate
 from mintmark.model.certificate import Certificate
 from mintmark.model.identifiers import Identifier
@@ -231,3 +234,11 @@ def at(days: float) -> int:
 def moment(days: float) -> datetime:
     """Return the moment `days` after the fixed time, for `cryptography`'s builders."""
     return datetime.fromtimestamp(at(days), UTC)
+
+
+def cheap_passphrases() -> AbstractContextManager[object]:
+    """Return a context in which passphrases are not hardened.
+
+    They are in the signer's own tests; elsewhere it would only take time.
+    """
+    return mock.patch.object(pkcs8, "SCRYPT_N", 2**4)

@@ -1,4 +1,4 @@
-"""A throw-away PostgreSQL for tests: one cluster a process, one database a test.
+"""A throw-away PostgreSQL for tests: one cluster a process, one schema a test.
 
 It lives in a temporary directory, is reached through a Unix socket there, and is gone with the
 process. Without PostgreSQL the tests that need it are skipped; MINTMARK_NO_SKIP=1 fails them.
@@ -17,14 +17,37 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 import asyncpg
 import pytest
 
+T = TypeVar("T")
+
 _numbers = itertools.count(1)
+_FEW_ROWS = 1000
+
+# Every row of the catalog that says what a schema is made of, with the transaction that wrote it.
+_SHAPE = """
+SELECT md5(string_agg(fact, ' ' ORDER BY fact)) FROM (
+    SELECT 'class' || oid || '/' || xmin AS fact FROM pg_class
+    WHERE relnamespace = $1::text::regnamespace
+    UNION ALL SELECT 'proc' || oid || '/' || xmin FROM pg_proc
+    WHERE pronamespace = $1::text::regnamespace
+    UNION ALL SELECT 'trigger' || t.oid || '/' || t.xmin FROM pg_trigger t
+    JOIN pg_class c ON c.oid = t.tgrelid WHERE c.relnamespace = $1::text::regnamespace
+    UNION ALL SELECT 'attribute' || a.attrelid || '.' || a.attnum || '/' || a.xmin
+    FROM pg_attribute a
+    JOIN pg_class c ON c.oid = a.attrelid WHERE c.relnamespace = $1::text::regnamespace
+    UNION ALL SELECT 'constraint' || oid || '/' || xmin FROM pg_constraint
+    WHERE connamespace = $1::text::regnamespace
+) facts
+"""
 
 
 def binaries() -> Path:
@@ -40,6 +63,21 @@ def binaries() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return Path(found).parent
+
+
+@dataclass(frozen=True)
+class _Schema:
+    """A schema with all tables.
+
+    Args:
+        name: of the schema.
+        shape: changes with anything that is done to a table, a trigger or a function.
+        tables: those that a test fills.
+    """
+
+    name: str
+    shape: str
+    tables: tuple[str, ...]
 
 
 class Cluster:
@@ -75,6 +113,9 @@ class Cluster:
                 "autovacuum = off\njit = off\n"
             )
         self._server: subprocess.Popen[bytes] | None = None
+        self._empty: list[_Schema] = []
+        self._runner = asyncio.Runner()
+        self._superuser: asyncpg.Connection | None = None
         self.start()
         atexit.register(self.remove)
 
@@ -116,6 +157,9 @@ class Cluster:
 
     def stop(self, *, kill: bool = False) -> None:
         """Stop the server: at once without a checkpoint when `kill`."""
+        superuser, self._superuser = self._superuser, None
+        if superuser is not None:
+            self._runner.run(superuser.close())
         server, self._server = self._server, None
         if server is not None and server.poll() is None:
             server.send_signal(signal.SIGQUIT if kill else signal.SIGINT)
@@ -125,6 +169,7 @@ class Cluster:
         """Stop the server and delete all it has."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.stop(kill=True)
+        self._runner.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def database(self) -> str:
@@ -135,20 +180,78 @@ class Cluster:
 
     def schema(self) -> str:
         """Make an empty schema, which is quicker than a database, and return a URL into it."""
-        name = f"s{next(_numbers)}"
+        return self.into(self._run_sql(_create))
 
-        async def make() -> None:
-            connection = await asyncpg.connect(self.url("postgres"))
-            await connection.execute(f"CREATE SCHEMA {name}")
-            await connection.close()
+    @contextlib.contextmanager
+    def migrated(self, migrate: Callable[[str], object]) -> Iterator[str]:
+        """Return a context with a URL into a schema whose tables are there and empty.
 
-        with asyncio.Runner() as runner:
-            runner.run(make())
-        return f"{self.url('postgres')}&search_path={name}"
+        Making them takes longer than most tests. One that is as it was made is emptied and given
+        to the next test; any other one is left alone.
+
+        Args:
+            migrate: makes the tables where a URL leads.
+        """
+        if not self._empty:
+            name = self._run_sql(_create)
+            migrate(self.into(name))
+            self._empty.append(self._run_sql(_look, name))
+        schema = self._empty.pop()
+        yield self.into(schema.name)
+        if self._run_sql(_empty, schema):
+            self._empty.append(schema)
+
+    def _run_sql(self, work: Callable[..., Awaitable[T]], *arguments: object) -> T:
+        """Do something as the superuser."""
+        if self._superuser is None:
+            self._superuser = self._runner.run(asyncpg.connect(self.url("postgres")))
+        return self._runner.run(work(self._superuser, *arguments))
+
+    def into(self, schema: str) -> str:
+        """Return the URL of a schema."""
+        return f"{self.url('postgres')}&search_path={schema}"
 
     def url(self, name: str) -> str:
         """Return the URL of a database."""
         return f"postgresql://{self._user}@/{name}?host={quote(str(self.directory), safe='')}"
+
+
+async def _create(connection: asyncpg.Connection) -> str:
+    """Make a schema, and return its name."""
+    name = f"s{next(_numbers)}"
+    await connection.execute(f"CREATE SCHEMA {name}")
+    return name
+
+
+async def _look(connection: asyncpg.Connection, name: str) -> _Schema:
+    """Return what a schema is before a test has it."""
+    tables = await connection.fetch(
+        "SELECT tablename FROM pg_tables WHERE schemaname = $1 AND tablename <> 'migrations'", name
+    )
+    return _Schema(
+        name, await connection.fetchval(_SHAPE, name), tuple(table for (table,) in tables)
+    )
+
+
+async def _empty(connection: asyncpg.Connection, schema: _Schema) -> bool:
+    """Empty a schema's tables, unless a test changed what they are or left many rows behind."""
+    if await connection.fetchval(_SHAPE, schema.name) != schema.shape:
+        return False
+    # As a replica: rows that nobody may delete have triggers against it.
+    deleted = " UNION ALL ".join(
+        f"SELECT count(*) FROM t{number}" for number in range(len(schema.tables))
+    )
+    deletions = ", ".join(
+        f"t{number} AS (DELETE FROM {schema.name}.{table} RETURNING 1)"
+        for number, table in enumerate(schema.tables)
+    )
+    await connection.execute("SET session_replication_role = replica")
+    rows = await connection.fetchval(f"WITH {deletions} SELECT sum(count) FROM ({deleted}) counts")
+    await connection.execute(
+        "SELECT setval(c.oid, s.seqstart, false) FROM pg_sequence s JOIN pg_class c"
+        f" ON c.oid = s.seqrelid WHERE c.relnamespace = '{schema.name}'::regnamespace"
+    )
+    return bool(rows < _FEW_ROWS)
 
 
 def _exists(user: str) -> bool:

@@ -15,8 +15,8 @@ from unittest import mock
 
 import pytest
 
-from mintmark.authority.signer import pkcs8
 from mintmark.cli.main import main
+from tests.pki import cheap_passphrases
 
 PASSPHRASE = "correct horse battery staple"
 
@@ -72,23 +72,23 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def cheap_passphrases() -> Iterator[None]:
-    """Passphrases are hardened for real in the signer's own tests; here it would only take time."""
-    with mock.patch.object(pkcs8, "SCRYPT_N", 2**4):
+@pytest.fixture(autouse=True)
+def hurry() -> Iterator[None]:
+    """Every command opens a key."""
+    with cheap_passphrases():
         yield
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory, cheap_passphrases: None) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An authority made once, to be copied."""
-    del cheap_passphrases
     place = tmp_path_factory.mktemp("made")
     passphrase = place / "passphrase"
     passphrase.write_text(PASSPHRASE)
     passphrase.chmod(0o600)
     directory = place / "mintmark"
-    result = run_command("init", "--dir", directory, "--passphrase-file", passphrase)
+    with cheap_passphrases():
+        result = run_command("init", "--dir", directory, "--passphrase-file", passphrase)
     assert result.status == 0, result.err
     shutil.move(passphrase, directory / "passphrase")
     return directory

@@ -57,6 +57,7 @@ from mintmark.wire.identifiers import parse_any
 from mintmark.wire.spki import subject_key
 from mintmark.wire.ssh.key import from_public_key, line
 from tests import replies
+from tests.databases import empty_sqlite
 
 ALL = frozenset(Operation) - {Operation.ADMIN}
 ADMIN = ServiceRule("admin-cli", frozenset(Operation))
@@ -118,7 +119,7 @@ class World:
         self.loop = asyncio.new_event_loop()
         self.clock = Clock()
         self.entropy = _Entropy()
-        self.store = SQLiteStore(directory / "mintmark.db", self.clock)
+        self.store = SQLiteStore(empty_sqlite(directory / "mintmark.db"), self.clock)
         self.run(self.store.open())
         self.authority = self._authority()
         self.api = RestAPI(self.authority, Codec())

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from mintmark.store.sqlite import SQLiteStore
 from tests.unit.step.world import World
 
 
 @pytest.fixture
-def store(tmp_path, clock, run):
-    store = SQLiteStore(tmp_path / "mintmark.db", clock)
-    run(store.open())
-    yield store
-    run(store.close())
+def store(sqlite_store):
+    return sqlite_store
 
 
 @pytest.fixture

@@ -623,12 +623,12 @@ def test_check_finds_a_valid_order_without_its_certificate(ledger, run):
     assert run(ledger.check()) == ["1 valid ACME orders name a certificate that is not there"]
 
 
-def test_a_ledger_without_acme_is_migrated(open_store, run, monkeypatch):
+def test_a_ledger_without_acme_is_migrated(open_new_store, run, monkeypatch):
     first = {dialect: migrations(dialect)[:1] for dialect in ("sqlite", "postgresql")}
     with monkeypatch.context() as old:
         old.setattr("mintmark.store.migrations.migrations", first.get)
-        run(open_store().close())
-    store, made = open_store(), account()
+        run(open_new_store().close())
+    store, made = open_new_store(), account()
     run(store.commit(changing(made)))
     assert run(store.account(made.id)) == made
 

@@ -359,25 +359,27 @@ def test_sqlite_answers_early_questions_without_suspending(ssh, open_store):
             reading.send(None)
 
 
-def test_what_was_stored_before_ssh_is_still_there(tmp_path, open_store, clock, run, monkeypatch):
+def test_what_was_stored_before_ssh_is_still_there(
+    tmp_path, open_new_store, clock, run, monkeypatch
+):
     """A database of version 2 with rows in it is brought to version 3."""
-    postgresql = open_store.dialect == "postgresql"
+    postgresql = open_new_store.dialect == "postgresql"
     kind = PostgreSQLStore if postgresql else SQLiteStore
     module = "mintmark.store.migrations.migrations"
     with monkeypatch.context() as patched:
         patched.setattr(module, lambda dialect: migrations(dialect)[:2])
-        old = kind(open_store.url, clock)
+        old = kind(open_new_store.url, clock)
         assert len(run(old.migrate())) == 2
     rows = old_rows(postgresql)
     if postgresql:
-        run(on_server(open_store.url, *rows))
+        run(on_server(open_new_store.url, *rows))
     else:
-        connection = apsw.Connection(str(open_store.url))
+        connection = apsw.Connection(str(open_new_store.url))
         for statement, values in rows:
             connection.execute(statement, values)
         connection.close()
 
-    store = open_store()
+    store = open_new_store()
 
     assert run(store.issuers()) == [issuer()]
     stored = run(store.certificate(OLD.serial))
