@@ -436,6 +436,18 @@ def test_its_holder_renews_no_longer_than_claimed(world):
     assert refused(world, act) is Kind.BAD_LIFETIME
 
 
+def test_its_holder_renews_no_other_of_the_same_subject(world):
+    """One for clients would become one for servers, where another token gave that."""
+    mine = leaf(world, profile="client")
+    other = leaf(world)
+
+    for act in (
+        renew(world.authority, shown(world, mine), stored(world, other)),
+        rekey(world.authority, shown(world, mine), stored(world, other), pki.key(number=7)),
+    ):
+        assert refused(world, act) is Kind.FORBIDDEN
+
+
 def test_a_short_certificate_is_not_renewed_for_a_day(world):
     """What made it short, as the groups of a person, is not looked at again."""
     old = leaf(world, lifetime=HOUR)

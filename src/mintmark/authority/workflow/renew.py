@@ -85,6 +85,7 @@ async def _succeed(
     claims = renewal_claims(authority, requester, predecessor)
     check_alive(stored, authority.clock(), claims)
     if not requester.is_admin:
+        _check_possession(authority, requester, predecessor)
         await _check_account(authority, predecessor)
         _check_no_longer(authority, predecessor, lifetime)
     request = IssuanceRequest(
@@ -158,6 +159,25 @@ async def _check_account(authority: Authority, predecessor: Certificate) -> None
             Kind.FORBIDDEN,
             f"certificate {predecessor.id} is not renewed: ACME account {id_!r} is {status}",
             hint="order a new certificate with an account that is valid",
+        )
+
+
+def _check_possession(
+    authority: Authority, requester: Requester, predecessor: Certificate
+) -> None:
+    """Refuse a successor to who holds another certificate of a subject that was vouched for.
+
+    The two may be of different tokens: one for clients alone, and one for servers.
+
+    Raises:
+        Error: FORBIDDEN.
+    """
+    is_own = requester.serial == predecessor.serial
+    if not is_own and authority.policy.needs_provisioner(predecessor.service):
+        raise Error(
+            Kind.FORBIDDEN,
+            f"certificate {predecessor.id} is renewed by whoever holds it alone",
+            hint="present that certificate, or request a new one",
         )
 
 
