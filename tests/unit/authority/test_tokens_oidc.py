@@ -286,6 +286,14 @@ def test_a_provisioner_without_ssh_gives_none(world):
     assert world.refused(world.id_token(), Purpose.SSH_SIGN).kind is Kind.FORBIDDEN
 
 
+def test_a_subject_like_an_address_is_not_logged_as_that_person(world):
+    mapping = GroupMapping(principals=("deploy",), ssh_profiles=("ssh-user",))
+    world.provision(replace(PEOPLE, mappings=(mapping,)))
+    for sub, key_id in (("alice@example.com", "sub:alice@example.com"), ("a1", "a1")):
+        text = world.id_token(sub=sub, email=None)
+        assert world.ask(text, Purpose.SSH_SIGN).requester.ssh.key_id == key_id
+
+
 def test_a_claim_that_would_be_two_principals_is_left_to_the_signing_function(world):
     mapping = GroupMapping(principals=("{preferred_username}",), ssh_profiles=("ssh-user",))
     world.provision(replace(PEOPLE, mappings=(mapping,)))

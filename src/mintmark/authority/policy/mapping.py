@@ -50,8 +50,11 @@ class Person:
 
     @property
     def name(self) -> str:
-        """What logs call them: the e-mail address, or the subject without one."""
-        return self.email or self.subject
+        """What logs call them: the e-mail address, or the subject without one.
+
+        A subject that looks like an address is not one that was verified, and says so.
+        """
+        return self.email or ("sub:" if "@" in self.subject else "") + self.subject
 
     def values(self, claim: str) -> frozenset[str]:
         """Return the texts that a claim says; of `email` only a verified one."""
