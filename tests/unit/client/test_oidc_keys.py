@@ -258,6 +258,12 @@ def test_the_discovery_document_is_where_the_issuer_says(endpoint):
     assert discovery_url(endpoint).count("//") == 1
 
 
+@pytest.mark.parametrize("inside", ["\x1b]0;hello\x07", "\x1b[2J", "\n", "\t", "\x7f", "\0", " "])
+def test_a_url_has_nothing_for_a_terminal_in_it(inside):
+    with pytest.raises(Error, match="is no https URL"):
+        checked_url(f"https://idp.example.internal/{inside}auth", "it")
+
+
 @pytest.mark.parametrize("endpoint", ["http://idp.example.internal", "idp.example.internal", ""])
 def test_a_provider_without_https_is_refused_before_it_is_asked(providers, run, endpoint):
     with pytest.raises(Error):

@@ -90,7 +90,9 @@ def checked_url(url: str, what: str, kind: Kind = Kind.UNAVAILABLE) -> str:
     except ValueError:
         parts, host = urlsplit(""), ""
     is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
-    if not is_safe or not host or "@" in parts.netloc or not url.isascii() or " " in url:
+    # It is printed, too: a terminal reads more in an escape sequence than urlsplit does.
+    is_plain = url.isascii() and url.isprintable() and " " not in url
+    if not is_safe or not host or "@" in parts.netloc or not is_plain:
         raise Error(
             kind,
             f"{what} {url[:200]!r} is no https URL",
