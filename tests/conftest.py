@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from mintmark.store.postgresql import PostgreSQLStore
 from mintmark.store.sqlite import SQLiteStore
 from tests.databases import empty_sqlite
+from tests.places import memory
 from tests.postgresql import cluster
 
 # A busy machine is slow, not wrong; how long examples take is not what they are about.
@@ -22,23 +24,19 @@ settings.register_profile("mintmark", deadline=None, suppress_health_check=[Heal
 settings.load_profile("mintmark")
 
 
-_MEMORY = Path("/dev/shm")
-_MEMORY_NEEDED = 2**30
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
-    """Keep the tests' own directories in memory where there is enough: a sync costs nothing.
+    """Keep bytecode, and the tests' own directories in memory where there is enough.
 
-    The directories of one run are below one of its own, so that runs do not meet.
+    Hundreds of processes start, and read what the first of them compiled. In memory a sync costs
+    nothing; the directories of one run are below one of its own, so that runs do not meet.
     """
-    if config.option.basetemp is not None or not os.access(_MEMORY, os.W_OK):
-        return
-    if shutil.disk_usage(_MEMORY).free < _MEMORY_NEEDED:
-        return
-    path = tempfile.mkdtemp(prefix="mintmark-tests-", dir=_MEMORY)
-    config.option.basetemp = path
-    config.add_cleanup(lambda: shutil.rmtree(path, ignore_errors=True))
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+    if config.option.basetemp is None and (place := memory()):
+        path = tempfile.mkdtemp(prefix="mintmark-tests-", dir=place)
+        config.option.basetemp = path
+        config.add_cleanup(lambda: shutil.rmtree(path, ignore_errors=True))
 
 
 @pytest.hookimpl(wrapper=True)

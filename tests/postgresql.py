@@ -27,6 +27,8 @@ from urllib.parse import quote
 import asyncpg
 import pytest
 
+from tests.places import memory
+
 T = TypeVar("T")
 
 _numbers = itertools.count(1)
@@ -89,7 +91,7 @@ class Cluster:
 
     def __init__(self, *, fsync: bool = False) -> None:
         self._bin = binaries()
-        self.directory = Path(tempfile.mkdtemp(prefix="mm-pg-"))
+        self.directory = Path(tempfile.mkdtemp(prefix="mm-pg-", dir=None if fsync else memory()))
         self._data = self.directory / "data"
         self._user = pwd.getpwuid(os.geteuid()).pw_name
         self._become: list[str] = []
@@ -110,7 +112,7 @@ class Cluster:
             file.write(
                 f"unix_socket_directories = '{self.directory}'\nlisten_addresses = ''\n"
                 f"fsync = {durability}\nshared_buffers = 32MB\nmax_connections = 60\n"
-                "autovacuum = off\njit = off\n"
+                "autovacuum = off\njit = off\nwal_level = minimal\nmax_wal_senders = 0\n"
             )
         self._server: subprocess.Popen[bytes] | None = None
         self._empty: list[_Schema] = []

@@ -342,7 +342,10 @@ def test_a_list_may_be_given_up_at_any_step(tmp_path, clock, run, monkeypatch):
     run(store.close())
 
 
-def test_a_few_ssh_certificates_are_listed_in_steps_that_do_not_grow(store, tmp_path, run):
+def test_a_few_ssh_certificates_are_listed_in_steps_that_do_not_grow(
+    store, tmp_path, run, monkeypatch
+):
+    monkeypatch.setattr(connection, "SOON_SECONDS", 60)  # it is about steps
     prepare_ssh(store, run)
     issued = [ssh_certificate("web"), host_certificate("h", service="web")]
     for one in issued:
