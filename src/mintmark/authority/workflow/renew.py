@@ -162,9 +162,7 @@ async def _check_account(authority: Authority, predecessor: Certificate) -> None
         )
 
 
-def _check_possession(
-    authority: Authority, requester: Requester, predecessor: Certificate
-) -> None:
+def _check_possession(authority: Authority, requester: Requester, predecessor: Certificate) -> None:
     """Refuse a successor to who holds another certificate of a subject that was vouched for.
 
     The two may be of different tokens: one for clients alone, and one for servers.
