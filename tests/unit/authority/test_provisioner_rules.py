@@ -209,13 +209,13 @@ def test_a_provisioner_gives_no_certificate_for_tomorrow(end):
 # What the holder of a certificate may do.
 
 
-def test_who_makes_tokens_by_what_he_holds_is_limited_as_services_are():
-    """One certificate would do to fill the disk with others."""
+def test_who_gets_tokens_by_the_hundred_is_limited_as_services_are():
+    """One certificate, or one account, would do to fill the disk with others."""
     more = compiled((X5CProvisioner("x5c"), SSHPOPProvisioner("sshpop")))
     each = (*more.values(), *POLICY.provisioners.values())
     limited = {one.type for one in each if one.rule("a").certificates_per_hour is None}
 
-    assert limited == {"x5c", "sshpop"}
+    assert limited == {"x5c", "sshpop", "oidc"}
 
 
 def test_whom_a_provisioner_vouched_for_renews_and_revokes_and_never_asks():

@@ -68,7 +68,7 @@ class Provisioner:
 
     type: str
     per_hour: int | None = 0
-    """Certificates of one service; None as the limits say where holders ask by themselves."""
+    """Certificates of one service; 0 where a key's owners, or limits of its own, bound them."""
 
     def __init__(self, name: str, claims: Claims, rules: Rules) -> None:
         self.name: Final = name
@@ -237,6 +237,7 @@ class OIDC(Provisioner):
     __slots__ = ("settings",)
 
     type = "oidc"
+    per_hour = None
 
     def __init__(self, settings: OIDCProvisioner) -> None:
         super().__init__(settings.name, settings.claims, settings.rules)
