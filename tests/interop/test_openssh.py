@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,19 +40,19 @@ class People:
     Args:
         authority: who certifies them.
         path: where their keys are.
+        server: the process that serves it.
     """
 
     authority: Authority
     path: Path
+    server: Daemon
 
-    def user(self, name: str, *more: str | Path, late_by: str = "") -> Path:
+    def user(self, name: str, *more: str | Path) -> Path:
         """Certify a new key with principal `deploy`, and return its file."""
-        local = ("--offline", "--passphrase-file", self.authority.passphrase) if late_by else ()
         principal = () if "--principal" in more else ("--principal", "deploy")
         self.authority.mintmark(
-            "ssh", "user", name, "--out", self.path / name, *principal, *more, *local,
-            late_by=late_by,
-        ).succeeded()  # fmt: skip
+            "ssh", "user", name, "--out", self.path / name, *principal, *more
+        ).succeeded()
         return self.path / name
 
 
@@ -62,15 +63,17 @@ def people(place: Path) -> Iterator[People]:
     program("faketime")
     path = place / "openssh"
     authority = Authority.create(path, late_by="4d", settings=SETTINGS)
-    made = People(authority, path / "keys")
-    made.path.mkdir()
-    made.user("expired", "--lifetime", "1h", late_by="2d")
-    authority.mintmark(
-        "ssh", "host", "asleep", "--out", made.path / "asleep", "--lifetime", "1h", "--offline",
-        "--passphrase-file", authority.passphrase, late_by="2d",
-    ).succeeded()  # fmt: skip
-    with authority.serving():
-        yield made
+    keys = path / "keys"
+    keys.mkdir()
+    ended = (
+        "--lifetime", "1h", "--offline", "--passphrase-file", authority.passphrase,
+    )  # fmt: skip
+    for what, name, *more in (("user", "expired", "--principal", "deploy"), ("host", "asleep")):
+        authority.mintmark(
+            "ssh", what, name, "--out", keys / name, *more, *ended, late_by="2d"
+        ).succeeded()
+    with authority.serving() as server:
+        yield People(authority, keys, server)
 
 
 @pytest.fixture(scope="module")
@@ -207,32 +210,45 @@ def revoke(people: People, *what: str | Path) -> None:
     people.authority.mintmark("ssh", "revoke", *what).succeeded()
 
 
+def listed(people: People, *keys: Path) -> None:
+    """Wait until the served KRL names the certificates of keys."""
+    krl = people.path / "served.krl"
+    certificates = [f"{key}-cert.pub" for key in keys]
+
+    def named() -> bool:
+        krl.write_bytes(people.authority.fetch("/ssh/krl"))
+        answer = run(program("ssh-keygen"), "-Q", "-f", krl, *certificates)
+        return answer.text.count("REVOKED") == len(keys)
+
+    until(named, "the KRL names them", 60)
+
+
+@pytest.fixture(scope="module")
+def revoked(served: tuple[Host, Daemon], people: People) -> dict[str, Path]:
+    """Keys that could log in until they were revoked, by how they were."""
+    host, _ = served
+    keys = {by: people.user(f"revoked-{by}") for by in ("file", "serial", "key-id", "public-key")}
+    for key in keys.values():
+        let_in(host.ssh(key))
+    serial = re.search(r"Serial: (\d+)", shown(Path(f"{keys['serial']}-cert.pub")))
+    assert serial
+    revoke(people, f"{keys['file']}-cert.pub")
+    revoke(people, serial[1])
+    revoke(people, "--key-id", "revoked-key-id")
+    revoke(people, "--public-key", f"{keys['public-key']}.pub")
+    listed(people, *keys.values())
+    host.refresh()
+    return keys
+
+
 @pytest.mark.parametrize("by", ["file", "serial", "key-id", "public-key"])
 def test_a_revoked_certificate_does_not_let_in_once_the_host_has_the_list(
-    host: Host, people: People, good: Path, by: str
+    host: Host, people: People, good: Path, revoked: dict[str, Path], by: str
 ):
-    key = people.user(f"revoked-{by}")
-    certificate = Path(f"{key}-cert.pub")
-    let_in(host.ssh(key))
-    serial = re.search(r"Serial: (\d+)", shown(certificate))
-    assert serial
-    what: dict[str, tuple[str | Path, ...]] = {
-        "file": (certificate,),
-        "serial": (serial[1],),
-        "key-id": ("--key-id", f"revoked-{by}"),
-        "public-key": ("--public-key", f"{key}.pub"),
-    }
-    revoke(people, *what[by])
-
-    def listed() -> bool:
-        host.refresh()
-        answer = run(program("ssh-keygen"), "-Q", "-f", host.trust / "revoked.krl", certificate)
-        return "REVOKED" in answer.text
-
-    until(listed, "the KRL names it", 60)
+    key = revoked[by]
     refused(host.ssh(key))
     let_in(host.ssh(good))
-    told = people.authority.mintmark("ssh", "inspect", certificate).succeeded()
+    told = people.authority.mintmark("ssh", "inspect", f"{key}-cert.pub").succeeded()
     assert re.search(r"^status +revoked$", told, re.MULTILINE)
 
 
@@ -240,12 +256,9 @@ def test_an_empty_list_of_revoked_keys_revokes_nobody(host: Host, people: People
     """docs/explanation/ssh-access-tiers.md says so; mintmark never writes one."""
     key = people.user("emptied")
     revoke(people, f"{key}-cert.pub")
-
-    def is_out() -> bool:
-        host.refresh()
-        return host.ssh(key).status != 0
-
-    until(is_out, "the revoked one is out", 60)
+    listed(people, key)
+    host.refresh()
+    refused(host.ssh(key))
     (host.trust / "revoked.krl").write_bytes(b"")
     try:
         let_in(host.ssh(key))
@@ -280,7 +293,7 @@ def test_a_list_of_revoked_keys_that_is_none_keeps_everybody_out(
 
 
 def test_a_client_trusts_a_host_by_its_ca_only(host: Host, good: Path, tmp_path: Path):
-    known_hosts = host.known_hosts()
+    known_hosts = host.known_hosts
     assert known_hosts.read_text().startswith("@cert-authority * ")
     let_in(host.ssh(good, known_hosts=known_hosts))
     empty = tmp_path / "nobody"
@@ -351,10 +364,13 @@ def test_the_users_ca_is_rolled_over_without_locking_anybody_out(host: Host, peo
         people.authority.mintmark(
             "ssh", "rollover", "user", *more, "--passphrase-file", people.authority.passphrase
         ).succeeded()
+        people.server.signal(signal.SIGHUP)  # it would look by itself within ten seconds
 
-    def trusted() -> int:
+    def trusts(number: int, what: str) -> None:
+        """Wait until so many keys are trusted, and have the host do so."""
+        told = people.authority.fetch
+        until(lambda: len(told("/ssh/user_ca.pub").splitlines()) == number, what)
         host.refresh()
-        return len((host.trust / "user_ca.pub").read_text().splitlines())
 
     def signs() -> str:
         told = people.authority.mintmark("ssh", "ca").succeeded()
@@ -362,20 +378,20 @@ def test_the_users_ca_is_rolled_over_without_locking_anybody_out(host: Host, peo
         return found[1] if found else ""
 
     old, first = people.user("before-rollover"), signs()
-    assert trusted() == 1
+    trusts(1, "the active key is trusted")
     step()
-    until(lambda: trusted() == 2, "the next key is trusted")
+    trusts(2, "the next key is trusted")
     let_in(host.ssh(old))
     step("--activate")
     until(lambda: signs() != first, "the next key signs")
     new = people.user("after-rollover")
-    until(lambda: trusted() == 2, "both are trusted")
+    trusts(2, "both are trusted")
     let_in(host.ssh(old))
     let_in(host.ssh(new))
     people.authority.mintmark("ssh", "rollover", "user", "--retire").refused(
         "need the previous key"
     )
     step("--retire", "--force")
-    until(lambda: trusted() == 1, "the previous key is retired")
+    trusts(1, "the previous key is retired")
     refused(host.ssh(old))
     let_in(host.ssh(new))

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -120,8 +121,9 @@ class Host:
         with running(daemon, lambda: listens(self.port)):
             yield daemon
 
+    @cached_property
     def known_hosts(self) -> Path:
-        """Return what a client has to know to trust it, as `mintmark ssh config` writes it."""
+        """What a client has to know to trust it, as `mintmark ssh config` writes it."""
         directory = self.path / "client"
         self.authority.mintmark("ssh", "config", "--out", directory).succeeded()
         return directory / "known_hosts"
@@ -137,7 +139,7 @@ class Host:
     ) -> Result:
         """Log in and run a command."""
         options = {
-            "UserKnownHostsFile": known_hosts or self.known_hosts(),
+            "UserKnownHostsFile": known_hosts or self.known_hosts,
             "GlobalKnownHostsFile": "/dev/null",
             "StrictHostKeyChecking": "yes",
             "BatchMode": "yes",
