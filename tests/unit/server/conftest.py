@@ -9,7 +9,7 @@ import pytest
 from tests.pki import cheap_passphrases
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def hurry() -> Iterator[None]:
     """Every authority opens some keys."""
     with cheap_passphrases():
