@@ -12,7 +12,7 @@ import pytest
 from tests.interop.authority import Authority
 from tests.interop.oidc.provider import OpenIDProvider
 from tests.interop.programs import program, run, until
-from tests.interop.ssh.host import Host, let_in, require_openssh
+from tests.interop.ssh.host import Host, let_in, require_openssh, shown
 from tests.interop.ssh.people import Person, entry
 
 pytestmark = pytest.mark.interop
@@ -35,13 +35,17 @@ def served(place: Path, openid: OpenIDProvider) -> Iterator[tuple[Authority, Hos
             yield authority, host
 
 
+def new_home(place: Path) -> Path:
+    """Return an empty directory; sockets have short names."""
+    return Path(tempfile.mkdtemp(prefix="h", dir=place))
+
+
 @pytest.fixture
 def person(
     served: tuple[Authority, Host], provider: OpenIDProvider, place: Path
 ) -> Iterator[Person]:
     """Alice, on a new machine with an agent."""
-    home = Path(tempfile.mkdtemp(prefix="h", dir=place))  # sockets have short names
-    made = Person(home, served[0], provider)
+    made = Person(new_home(place), served[0], provider)
     with made.agent():
         yield made
 
@@ -102,6 +106,8 @@ def test_who_left_the_group_gets_nothing_more(person: Person, host: Host):
     person.login(*person.first).succeeded()
     person.provider.says(groups=["guests"])
     person.login().refused("is in no group")
+    person.login("--no-agent", "--out", person.home / "none").refused("is in no group")
+    assert not (person.home / "none").exists()
     let_in(host.ssh(agent=str(person.socket)))  # what is there goes on until it ends
 
 
@@ -110,14 +116,20 @@ def test_a_principal_that_the_sign_in_does_not_give_is_refused(person: Person):
     assert "no identities" in person.held()
 
 
-def test_the_agent_forgets_the_key_when_the_certificate_ends(person: Person):
-    person.login(*person.first, "--lifetime", "5m").succeeded()
-    assert "cert-v01" in person.held()
+def test_the_agent_forgets_the_key_when_the_certificate_ends(
+    served: tuple[Authority, Host], provider: OpenIDProvider, place: Path
+):
+    made = Person(new_home(place), served[0], provider)
+    with made.agent(speed=100):
+        text = made.login(*made.first, "--lifetime", "5m").succeeded()
+        assert "ssh-agent has the certificate until" in text
+        until(lambda: "no identities" in made.held(), "five minutes are over in three seconds")
 
 
 def test_files_are_written_where_there_is_no_agent(person: Person, host: Host):
     key = person.home / "today"
     person.login(*person.first, "--no-agent", "--out", key).succeeded()
+    assert 'Key ID: "alice@example.com"' in shown(Path(f"{key}-cert.pub"))
     assert key.stat().st_mode & 0o777 == 0o600
     let_in(host.ssh(key))
     person.login("--no-agent", "--out", key).refused("exists already")
