@@ -132,7 +132,7 @@ class Daemon:
     log: Path
     options: dict[str, Any] = field(default_factory=dict)
 
-    def start(self, ready: Callable[[], object], seconds: float = 20) -> None:
+    def start(self, ready: Callable[[], object], seconds: float = 60) -> None:
         """Start it and wait until it is ready."""
         options = {"env": environment()} | self.options
         with self.log.open("ab") as log:
