@@ -17,11 +17,11 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import asyncpg
@@ -203,7 +203,7 @@ class Cluster:
         if self._run_sql(_empty, schema):
             self._empty.append(schema)
 
-    def _run_sql(self, work: Callable[..., Awaitable[T]], *arguments: object) -> T:
+    def _run_sql(self, work: Callable[..., Coroutine[Any, Any, T]], *arguments: object) -> T:
         """Do something as the superuser."""
         if self._superuser is None:
             self._superuser = self._runner.run(asyncpg.connect(self.url("postgres")))
