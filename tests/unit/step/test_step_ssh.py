@@ -520,6 +520,15 @@ def test_the_second_revocation_says_so(world):
     )
 
 
+def test_a_serial_with_zeros_in_front_is_the_same_number(world):
+    number = ssh_fields(host(world)).serial
+    body = {"serial": hex(number), "reasonCode": 0, "passive": True}
+
+    token = world.token(f"0{number}", "ssh/revoke")
+
+    world.post("/ssh/revoke", body | {"ott": token}).done(200)
+
+
 def test_an_x509_serial_is_no_ssh_serial(world):
     held = of_others(world)
     body = {"serial": held.serial, "passive": True, "ott": world.token(held.serial, "ssh/revoke")}

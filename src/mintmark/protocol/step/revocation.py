@@ -5,17 +5,13 @@ A token is for the one serial that is its subject.
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
 from mintmark.authority.workflow.revoke import revoke as revoke_certificate
 from mintmark.model.certificate import Reason, StoredCertificate
 from mintmark.model.errors import Error, Kind
 from mintmark.protocol.step.call import Call, answer
 from mintmark.protocol.step.refusal import StepError
 from mintmark.wire.http import Response
-
-_SERIAL: Final = re.compile(r"[0-9]{1,49}|0x[0-9a-f]{1,40}", re.ASCII | re.IGNORECASE)
+from mintmark.wire.serial import number
 
 
 async def revoke(call: Call) -> Response:
@@ -48,7 +44,7 @@ def _check_serial(call: Call, stored: StoredCertificate | None, serial: int) -> 
     """
     if call.verified is not None:
         subject = call.verified.subject
-        if not _SERIAL.fullmatch(subject) or int(subject, 0) != serial:
+        if number(subject) != serial:
             raise Error(
                 Kind.FORBIDDEN,
                 f"token subject '{subject[:60]}' and serial number '{serial}' do not match",
@@ -63,13 +59,13 @@ def _check_serial(call: Call, stored: StoredCertificate | None, serial: int) -> 
 def _number(text: str | None) -> int:
     if not text:
         raise Error(Kind.MALFORMED, "missing serial")
-    if not _SERIAL.fullmatch(text):
+    if (found := number(text)) is None:
         raise Error(
             Kind.MALFORMED,
             f"serial {text[:60]!r} is not a number",
             hint="send it decimal, or hexadecimal after '0x'",
         )
-    return int(text, 16 if text[:2].lower() == "0x" else 10)
+    return found
 
 
 def _reason(code: int) -> Reason:

@@ -6,10 +6,9 @@ A token bound to no serial has let its holder revoke others' certificates elsewh
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from mintmark.authority.issuance.ssh import SERIAL_OCTETS
 from mintmark.authority.policy.provisioners import JWK, X5C
@@ -20,8 +19,7 @@ from mintmark.model.access import Operation, Requester
 from mintmark.model.certificate import StoredCertificate
 from mintmark.model.errors import Error, Kind
 from mintmark.model.ssh import SSHCertificate
-
-_SERIAL: Final = re.compile(r"[0-9]{1,49}|0[xX][0-9a-fA-F]{1,40}", re.ASCII)
+from mintmark.wire import serial as numbers
 
 
 async def revocation(
@@ -63,12 +61,12 @@ async def revocation(
 
 
 async def _on_record(authority: Authority, serial: str, purpose: Purpose) -> StoredCertificate:
-    if not _SERIAL.fullmatch(serial):
+    number = numbers.number(serial)
+    if number is None:
         raise refused(
             f"the token's 'sub' {serial!r} is no serial",
             "make it for the serial as a decimal number, or in hex after 0x",
         )
-    number = int(serial, 16 if serial[:2] in {"0x", "0X"} else 10)
     is_ssh = purpose is Purpose.SSH_REVOKE
     # A DER INTEGER has room for its sign (X.690 §8.3.2); SSH's serials are 64 bits.
     size = SERIAL_OCTETS if is_ssh else number.bit_length() // 8 + 1
