@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import ssl
-import subprocess
-import time
-import urllib.request
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -22,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from bench.authority import START_SECONDS, Running, environment, free_port
+from bench.authority import Running, environment, free_port, run_server
 from bench.step_tokens import PROVISIONER, ProvisionerKey
 
 if TYPE_CHECKING:
@@ -43,26 +38,11 @@ def serving(binary: Path, path: Path, key: ProvisionerKey) -> Iterator[Running]:
     """
     port = free_port()
     configuration = _configure(path, port, key)
-    log = path / "log"
-    with log.open("ab") as output:
-        start = time.perf_counter()
-        process = subprocess.Popen(
-            [str(binary), str(configuration)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env={**environment(), "STEPPATH": str(path)},
-        )
-        try:
-            _wait(process, port, log)
-            yield Running(process.pid, port, 0, time.perf_counter() - start)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    command = [str(binary), str(configuration)]
+    health = f"https://127.0.0.1:{port}/health"
+    own = {**environment(), "STEPPATH": str(path)}
+    with run_server(command, own, path / "log", health) as (pid, took):
+        yield Running(pid, port, 0, took)
 
 
 def _configure(path: Path, port: int, key: ProvisionerKey) -> Path:
@@ -143,21 +123,3 @@ def _certificate(
         )
         .sign(signer, hashes.SHA256())
     )
-
-
-def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    """Wait for the first answer; whose certificate it is does not matter here."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-    )
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            with opener.open(f"https://127.0.0.1:{port}/health", timeout=5):
-                return
-        except OSError:
-            time.sleep(0.02)
-    raise RuntimeError(f"step-ca does not answer:\n{log.read_text()[-2000:]}")
