@@ -11,7 +11,7 @@ from mintmark.authority.issuance.leaf import draft_leaf, issue_leaf
 from mintmark.authority.issuance.serial import new_serial
 from mintmark.authority.policy.approve import approve, validity
 from mintmark.authority.policy.principals import PrincipalRules
-from mintmark.authority.policy.provisioners import compiled
+from mintmark.authority.policy.provisioners import ACME, compiled
 from mintmark.authority.policy.whitelist import SERVICE_ID, Whitelist
 from mintmark.authority.workflow.authenticate import (
     current_rule,
@@ -396,7 +396,8 @@ def leaf(world, requester=None, **changes):
 
 
 def shown(world, certificate):
-    return world.run(requester_from_certificate(world.authority, certificate.der, "127.0.0.1"))
+    asked = requester_from_certificate(world.authority, certificate.der, "127.0.0.1")
+    return world.run(asked)[0]
 
 
 def stored(world, certificate):
@@ -549,7 +550,7 @@ def ordered(world, *names):
     )
     world.run(world.store.commit(Act(changes=(account,))))
     names = pki.identifiers(*names)
-    requester = world.authority.policy.acme("acme").requester(account.id, names)
+    requester = world.authority.policy.provisioner("acme", ACME).requester(account.id, names)
     request = IssuanceRequest(requester.service, "server", pki.key(), names)
     return world.run(issue(world.authority, requester, request)), account
 

@@ -11,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from mintmark.authority.policy.limits import Limits
+from mintmark.authority.policy.provisioners import ACME
 from mintmark.authority.policy.whitelist import Whitelist
 from mintmark.authority.workflow import provisioners
 from mintmark.authority.workflow.provisioned import Provisioned
@@ -194,7 +195,7 @@ def test_the_name_of_a_replacement_may_be_left_to_the_path(world):
 
 def test_an_acme_server_may_be_stored(world):
     add(world, {"name": "edge", "type": "acme", "names": ["*.edge.internal"]})
-    found = world.authority.policy.acme("edge")
+    found = world.authority.policy.provisioner("edge", ACME)
     assert found is not None
     assert found.settings == ACMEProvisioner("edge", names=("*.edge.internal",))
 

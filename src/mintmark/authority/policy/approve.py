@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from mintmark.authority.issuance.approval import SEAL, Approval
 from mintmark.authority.policy.keys import check_key
 from mintmark.authority.policy.names import NameRules
 from mintmark.authority.policy.principals import HostRules, PrincipalRules, rules_of
-from mintmark.authority.policy.provisioners import ACME, AnyCompiled, compiled
+from mintmark.authority.policy.provisioners import ACME, AnyCompiled, Provisioner, compiled
 from mintmark.authority.policy.whitelist import Whitelist, prefix_of, require
 from mintmark.model.access import Credential, Operation, Requester, ServiceRule
 from mintmark.model.errors import Error, Kind
@@ -26,6 +27,8 @@ from mintmark.model.ssh import SSH_BUILT_IN, SSHProfile
 from mintmark.model.time import timestamp
 from mintmark.wire.csr import MAX_COMMON_NAME
 from mintmark.wire.identifiers import MAX_NAMES
+
+P = TypeVar("P", bound=Provisioner)
 
 BUILT_IN_NAMES = tuple(profile.name for profile in BUILT_IN)
 
@@ -88,15 +91,10 @@ class Policy:
         """Return the same rules with other provisioners."""
         return replace(self, provisioners=compiled(provisioners))
 
-    def provisioner(self, name: str, type_: str) -> AnyCompiled | None:
-        """Return the provisioner of a name if it is of a type."""
-        found = self.provisioners.get(name)
-        return found if found is not None and found.type == type_ else None
-
-    def acme(self, name: str) -> ACME | None:
-        """Return the ACME provisioner of a name."""
-        found = self.provisioners.get(name)
-        return found if isinstance(found, ACME) else None
+    def provisioner(self, name: object, kind: type[P]) -> P | None:
+        """Return the provisioner of a name if it is of a kind; what is no text names none."""
+        found = self.provisioners.get(name) if isinstance(name, str) else None
+        return found if isinstance(found, kind) else None
 
     def needs_provisioner(self, service: str) -> bool:
         """Whether what a service may do is a provisioner's to say.
@@ -375,8 +373,10 @@ def _proved(policy: Policy, requester: Requester, identifier: Identifier) -> boo
 
     Holders of certificates of an ACME server did so when they got them.
     """
-    is_acme = requester.credential is Credential.ACME or policy.acme(requester.provisioner)
-    return bool(is_acme) and identifier in requester.identifiers
+    is_acme = requester.credential is Credential.ACME
+    if not is_acme and policy.provisioner(requester.provisioner, ACME) is None:
+        return False
+    return identifier in requester.identifiers
 
 
 def _check_common_name(request: IssuanceRequest, vouched: tuple[str, ...]) -> None:

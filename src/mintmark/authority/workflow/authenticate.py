@@ -11,13 +11,15 @@ from dataclasses import replace
 from mintmark.authority.policy.approve import Policy
 from mintmark.authority.workflow.authority import Authority
 from mintmark.model.access import Credential, Requester
-from mintmark.model.certificate import Certificate
+from mintmark.model.certificate import Certificate, StoredCertificate
 from mintmark.model.errors import Error, Kind
 from mintmark.wire.certificate import serial_of
 
 
-async def requester_from_certificate(authority: Authority, der: bytes, address: str) -> Requester:
-    """Return who presented this certificate over TLS, which has verified the signature.
+async def requester_from_certificate(
+    authority: Authority, der: bytes, address: str
+) -> tuple[Requester, StoredCertificate]:
+    """Return who presented this certificate over TLS, which has verified it, and its record.
 
     Raises:
         Error: UNAUTHENTICATED for a certificate that is not on record or revoked.
@@ -33,7 +35,7 @@ async def requester_from_certificate(authority: Authority, der: bytes, address: 
     certificate = stored.certificate
     requester = holder(authority, certificate, Credential.CERTIFICATE, address)
     await ensure_valid(authority, requester, certificate.not_after)
-    return requester
+    return requester, stored
 
 
 def holder(

@@ -10,6 +10,7 @@ import base64
 from dataclasses import replace
 from typing import Final
 
+from mintmark.authority.policy.provisioners import ACME
 from mintmark.authority.policy.whitelist import require
 from mintmark.authority.workflow.authority import Authority
 from mintmark.authority.workflow.secrets import EXTERNAL_KEYS, seal
@@ -101,8 +102,9 @@ def check_provisioner(authority: Authority, name: str) -> None:
         Error: NOT_FOUND.
     """
     policy = authority.policy
-    if policy.acme(name) is None:
-        known = ", ".join(sorted(filter(policy.acme, policy.provisioners))) or "none"
+    if policy.provisioner(name, ACME) is None:
+        offered = (each for each in policy.provisioners.values() if isinstance(each, ACME))
+        known = ", ".join(sorted(each.name for each in offered)) or "none"
         raise Error(
             Kind.NOT_FOUND,
             f"there is no ACME provisioner {name[:64]!r}",

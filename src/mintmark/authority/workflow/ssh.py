@@ -16,6 +16,7 @@ from mintmark.authority.issuance.ssh import draft_ssh, new_nonce, new_ssh_serial
 from mintmark.authority.issuance.ssh import issue_ssh as sign_draft
 from mintmark.authority.issuance.ssh_lints import key_id_fault
 from mintmark.authority.policy.approve import approve, bounded, may_act_for
+from mintmark.authority.policy.provisioners import SSHPOP
 from mintmark.authority.policy.ssh import approve_add_user, approve_ssh
 from mintmark.authority.policy.whitelist import require
 from mintmark.authority.workflow.authority import Authority
@@ -342,7 +343,7 @@ def _holder_claims(
     """
     if requester.credential is not Credential.SSHPOP:
         return None
-    provisioner = authority.policy.provisioner(requester.provisioner, "sshpop")
+    provisioner = authority.policy.provisioner(requester.provisioner, SSHPOP)
     if provisioner is None or not provisioner.claims.renewal:
         raise Error(
             Kind.FORBIDDEN,

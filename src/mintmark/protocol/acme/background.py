@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
-from mintmark.authority.policy.provisioners import DNS_CHALLENGES
+from mintmark.authority.policy.provisioners import ACME, DNS_CHALLENGES
 from mintmark.authority.workflow.authority import Authority
 from mintmark.model.acme import (
     Account,
@@ -348,5 +348,5 @@ def _problem(outcome: Failed) -> dict[str, Any]:
 
 def _settings(authority: Authority, account: Account) -> ACMEProvisioner:
     """Return the settings of an account's provisioner; defaults if it is gone."""
-    found = authority.policy.acme(account.provisioner)
+    found = authority.policy.provisioner(account.provisioner, ACME)
     return ACMEProvisioner(account.provisioner) if found is None else found.settings

@@ -157,7 +157,7 @@ class ACMEServer:
     def _provisioner(self, request: Request) -> tuple[ACME, str]:
         """Return whose server a path belongs to, and the rest of the path."""
         _, _, name, path = [*request.path.split("/", 3), "", "", ""][:4]
-        found = self._authority.policy.acme(name)
+        found = self._authority.policy.provisioner(name, ACME)
         if found is None:
             raise Error(Kind.NOT_FOUND, "there is no ACME provisioner of this name")
         return found, path

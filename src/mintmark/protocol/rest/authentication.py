@@ -19,7 +19,6 @@ from mintmark.authority.workflow.tokens import requester_from_jwt
 from mintmark.model.access import Credential, Operation, Requester
 from mintmark.model.errors import Error, Kind
 from mintmark.protocol.rest.routes import Access, Proof, Route
-from mintmark.wire import certificate as wire_certificate
 from mintmark.wire.http import Request
 
 # Where a trusted caller in this process leaves its requester; connections start out empty.
@@ -113,8 +112,9 @@ def _ways(route: Route) -> str:
 async def _certified(authority: Authority, request: Request, der: bytes) -> Requester:
     known = request.peer.memo.get(_KNOWN)
     if not isinstance(known, _Known):
-        requester = await workflow.requester_from_certificate(authority, der, request.peer.address)
-        request.peer.memo[_KNOWN] = _Known(requester, wire_certificate.parse(der).not_after)
+        address = request.peer.address
+        requester, stored = await workflow.requester_from_certificate(authority, der, address)
+        request.peer.memo[_KNOWN] = _Known(requester, stored.certificate.not_after)
         return requester
     await workflow.ensure_valid(authority, known.requester, known.not_after)
     return workflow.current_rule(authority, known.requester)

@@ -19,7 +19,6 @@ from mintmark.model.access import Requester
 from mintmark.model.certificate import StoredCertificate
 from mintmark.model.errors import Error, Kind
 from mintmark.protocol.step.refusal import JSON_TYPE
-from mintmark.wire.certificate import serial_of
 from mintmark.wire.http import Request, Response
 
 Headers = tuple[tuple[str, str], ...]
@@ -122,8 +121,7 @@ async def _certified(call: Call) -> None:
     if der is None:
         raise Error(Kind.MALFORMED, "missing client certificate")
     address = call.request.peer.address
-    call.caller = await requester_from_certificate(call.authority, der, address)
-    call.stored = await call.authority.store.certificate(serial_of(der))
+    call.caller, call.stored = await requester_from_certificate(call.authority, der, address)
 
 
 def answer(status: int, document: object) -> Response:

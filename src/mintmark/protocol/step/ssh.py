@@ -22,7 +22,6 @@ from mintmark.model.ssh import (
 from mintmark.protocol.step.call import Call, answer
 from mintmark.protocol.step.present import chain
 from mintmark.protocol.step.signing import open_profiles, read_key
-from mintmark.wire.certificate import serial_of
 from mintmark.wire.go_time import moment
 from mintmark.wire.http import Response
 from mintmark.wire.ssh.encoding import base64_octets, base64_text
@@ -87,10 +86,8 @@ async def _renew_identity(call: Call, der: bytes, certificate: SSHCertificate) -
         Error: UNAUTHENTICATED, or as `renew`.
     """
     authority = call.authority
-    requester = await requester_from_certificate(authority, der, call.request.peer.address)
-    stored = await authority.store.certificate(serial_of(der))
-    if stored is None:
-        raise Error(Kind.UNAUTHENTICATED, "the client certificate is not on record here")
+    address = call.request.peer.address
+    requester, stored = await requester_from_certificate(authority, der, address)
     whole = stored.certificate.not_after - stored.certificate.not_before
     lifetime = min(whole, certificate.not_after - int(authority.clock()))
     return await renew_certificate(authority, requester, stored, lifetime=lifetime)

@@ -1,4 +1,4 @@
-"""Certificates in a token's header: read, brought to a root, and looked up when they are ours."""
+"""Certificates in a token's header: read, brought to a root, looked up, and judged by date."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from mintmark.authority.workflow.authority import Authority
 from mintmark.authority.workflow.tokens.claims import forged, refused
 from mintmark.model.certificate import Certificate
 from mintmark.model.errors import Error
+from mintmark.model.time import timestamp
 from mintmark.wire import certificate as wire_certificate
 from mintmark.wire import jose
 
@@ -102,6 +103,28 @@ async def verify(
             "request a new certificate",
         )
     return stored.certificate
+
+
+def check_dates(certificate: Certificate, now: float, *, after_expiry: bool, by: str) -> None:
+    """Check that a certificate of ours may be renewed by its key at this time.
+
+    Args:
+        certificate: on record.
+        now: Unix seconds.
+        after_expiry: whether an expired one may.
+        by: whose claim decides that, for the hint.
+
+    Raises:
+        Error: BAD_TOKEN.
+    """
+    if now > certificate.not_after and not after_expiry:
+        raise refused(
+            f"certificate expired on {timestamp(certificate.not_after)}",
+            "request a new certificate, or have 'claims.renewal_after_expiry' set to true for "
+            f"{by}",
+        )
+    if now < certificate.not_before:
+        raise refused(f"certificate begins on {timestamp(certificate.not_before)}")
 
 
 def may_sign(certificate: x509.Certificate) -> bool:

@@ -137,7 +137,7 @@ def check_age(claims: Mapping[str, Any], now: float) -> int:
 
 
 def check_end(claims: Mapping[str, Any], now: float) -> int:
-    """Check `exp`, which has to be there, `nbf` and `iat`; return the first of them.
+    """Check `exp`, which has to be there, `nbf` and `iat`; return `exp`.
 
     Raises:
         Error: BAD_TOKEN.

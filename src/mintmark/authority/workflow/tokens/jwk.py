@@ -18,9 +18,8 @@ _REQUEST: Final = frozenset({Operation.REQUEST})
 
 def find(authority: Authority, token: JWT) -> JWK | None:
     """Return the provisioner that a token says it is of: `iss` is its name, `kid` its key."""
-    name = token.claims.get("iss")
-    found = authority.policy.provisioners.get(name) if isinstance(name, str) else None
-    return found if isinstance(found, JWK) and found.key_id == token.key_id else None
+    found = authority.policy.provisioner(token.claims.get("iss"), JWK)
+    return found if found is not None and found.key_id == token.key_id else None
 
 
 async def verify(

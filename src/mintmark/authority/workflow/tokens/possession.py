@@ -20,7 +20,6 @@ from mintmark.authority.workflow.tokens import signature
 from mintmark.authority.workflow.tokens.purpose import Purpose, Verified
 from mintmark.model.access import Credential, Operation, Requester
 from mintmark.model.certificate import StoredCertificate
-from mintmark.model.time import timestamp
 from mintmark.wire import certificate as wire_certificate
 from mintmark.wire.jwt import JWT
 
@@ -95,11 +94,4 @@ def _check_alive(stored: StoredCertificate, provisioner: Provisioner | None, now
     if stored.revocation is not None:
         raise read.refused(f"certificate {certificate.id} is revoked", "request a new certificate")
     late = provisioner is not None and provisioner.claims.renewal_after_expiry
-    if now > certificate.not_after and not late:
-        raise read.refused(
-            f"certificate expired on {timestamp(certificate.not_after)}",
-            "request a new certificate, or have 'claims.renewal_after_expiry' set to true for "
-            "its provisioner",
-        )
-    if now < certificate.not_before:
-        raise read.refused(f"certificate begins on {timestamp(certificate.not_before)}")
+    chains.check_dates(certificate, now, after_expiry=late, by="its provisioner")

@@ -13,6 +13,7 @@ from typing import Any, Final
 from mintmark.authority.issuance.ssh import SERIAL_OCTETS
 from mintmark.authority.policy.provisioners import SSHPOP
 from mintmark.authority.workflow.authority import Authority
+from mintmark.authority.workflow.tokens import chain as chains
 from mintmark.authority.workflow.tokens import claims as read
 from mintmark.authority.workflow.tokens import signature
 from mintmark.authority.workflow.tokens.purpose import Purpose, Verified
@@ -20,7 +21,6 @@ from mintmark.model.access import Credential, Operation, Requester, SSHGrant
 from mintmark.model.certificate import StoredCertificate
 from mintmark.model.errors import Error
 from mintmark.model.ssh import SSHCertificate
-from mintmark.model.time import timestamp
 from mintmark.wire import jose
 from mintmark.wire.jwt import JWT
 from mintmark.wire.ssh import certificate as wire_certificate
@@ -32,9 +32,7 @@ _GOOD_FOR: Final = frozenset({Purpose.SSH_RENEW, Purpose.SSH_REKEY, Purpose.SSH_
 
 def find(authority: Authority, token: JWT) -> SSHPOP | None:
     """Return the provisioner that a token says it is of."""
-    name = read.provisioner_name(token.claims, SSHPOP.type)
-    found = authority.policy.provisioners.get(name) if isinstance(name, str) else None
-    return found if isinstance(found, SSHPOP) else None
+    return authority.policy.provisioner(read.provisioner_name(token.claims, SSHPOP.type), SSHPOP)
 
 
 async def verify(
@@ -129,14 +127,8 @@ async def _check_alive(
         raise read.refused(
             f"SSH certificate {certificate.number} is revoked", "request a new certificate"
         )
-    if now > certificate.not_after and not provisioner.claims.renewal_after_expiry:
-        raise read.refused(
-            f"certificate expired on {timestamp(certificate.not_after)}",
-            "request a new certificate, or have 'claims.renewal_after_expiry' set to true for "
-            f"provisioner {provisioner.name!r}",
-        )
-    if now < certificate.not_before:
-        raise read.refused(f"certificate begins on {timestamp(certificate.not_before)}")
+    late = provisioner.claims.renewal_after_expiry
+    chains.check_dates(certificate, now, after_expiry=late, by=f"provisioner {provisioner.name!r}")
 
 
 def _grant(provisioner: SSHPOP, certificate: SSHCertificate) -> SSHGrant:

@@ -33,9 +33,7 @@ HEADER: Final = "x5c"
 
 def find(authority: Authority, token: JWT) -> X5C | None:
     """Return the provisioner that a token says it is of."""
-    name = read.provisioner_name(token.claims, X5C.type)
-    found = authority.policy.provisioners.get(name) if isinstance(name, str) else None
-    return found if isinstance(found, X5C) else None
+    return authority.policy.provisioner(read.provisioner_name(token.claims, X5C.type), X5C)
 
 
 async def verify(
