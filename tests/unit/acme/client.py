@@ -18,20 +18,18 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
 from mintmark.authority.policy.approve import Policy
-from mintmark.authority.policy.limits import Limits
 from mintmark.authority.policy.whitelist import Whitelist
 from mintmark.authority.workflow import secrets
 from mintmark.authority.workflow.authority import Authority
 from mintmark.model.acme import ExternalKey
-from mintmark.model.act import Act, AuditRecord
-from mintmark.model.profile import BUILT_IN
+from mintmark.model.act import Act
 from mintmark.model.provisioner import ACMEProvisioner
 from mintmark.protocol.acme.background import Validations
 from mintmark.protocol.acme.server import ACMEServer
 from mintmark.protocol.acme.validation.outcome import Failed, Validated
 from mintmark.wire import jose
 from mintmark.wire.http import Peer, Request
-from tests import pki, replies
+from tests import authorities, pki, replies
 
 HOST = "ca.example.internal:8443"
 PROVISIONERS = (ACMEProvisioner("acme"), ACMEProvisioner("other"))
@@ -70,24 +68,14 @@ class World:
         self.acme = self.server()
 
     def _authority(self, provisioners) -> Authority:
-        issuer = self.hierarchy.issuer
-        self.run(self.store.add_issuer(issuer, Act(AuditRecord("issuer.add", self.clock(), "ca"))))
-        policy = Policy.of(
-            {profile.name: profile for profile in BUILT_IN},
-            Whitelist(),
-            (issuer,),
-            60,
+        return authorities.small(
+            self.store,
+            self.clock,
+            self.run,
+            self.hierarchy,
             provisioners,
-        )
-        return Authority(
-            store=self.store,
-            issuing=self.hierarchy.issuing,
-            issuers=(issuer,),
-            policy=policy,
-            limits=Limits(100, None),
-            clock=self.clock,
-            entropy=pki.Entropy(4),
-            secret=bytes(range(32)),
+            seed=4,
+            per_hour=100,
         )
 
     def server(self, store=None, patience: float = 0.5) -> ACMEServer:

@@ -16,14 +16,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mintmark.authority.issuance.ssh_keys import SSHIssuingKey, SSHKeys
-from mintmark.authority.policy.approve import Policy
-from mintmark.authority.policy.limits import Limits
-from mintmark.authority.policy.whitelist import Whitelist
 from mintmark.authority.signer.file import FileSigner
 from mintmark.authority.workflow.authority import Authority
 from mintmark.model.act import Act, AuditRecord
 from mintmark.model.keys import KeyType
-from mintmark.model.profile import BUILT_IN
 from mintmark.model.provisioner import (
     ACMEProvisioner,
     Claims,
@@ -41,7 +37,7 @@ from mintmark.wire import jose, jwt
 from mintmark.wire.http import Peer, Request
 from mintmark.wire.ssh import certificate as ssh_certificate
 from mintmark.wire.ssh.key import from_public_key
-from tests import pki, replies
+from tests import authorities, pki, replies
 
 HOST = "ca.example.internal"
 PASSWORD = b"correct horse battery staple"
@@ -103,24 +99,14 @@ class World:
         self.step = StepServer(self.authority, self.repository)
 
     def _authority(self, provisioners) -> Authority:
-        issuer = self.hierarchy.issuer
-        self.run(self.store.add_issuer(issuer, Act(AuditRecord("issuer.add", self.clock(), "ca"))))
-        policy = Policy.of(
-            {profile.name: profile for profile in BUILT_IN},
-            Whitelist(),
-            (issuer,),
-            60,
+        return authorities.small(
+            self.store,
+            self.clock,
+            self.run,
+            self.hierarchy,
             provisioners,
-        )
-        return Authority(
-            store=self.store,
-            issuing=self.hierarchy.issuing,
-            issuers=(issuer,),
-            policy=policy,
-            limits=Limits(1000, None),
-            clock=self.clock,
-            entropy=pki.Entropy(5),
-            secret=bytes(range(32)),
+            seed=5,
+            per_hour=1000,
             names=(HOST, "127.0.0.1"),
             ssh=self._ssh(),
         )
