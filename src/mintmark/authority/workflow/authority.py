@@ -11,6 +11,7 @@ from mintmark.authority.policy.approve import Policy
 from mintmark.authority.policy.limits import Limits, Refusals
 from mintmark.authority.workflow.providers import NoProviders, Providers
 from mintmark.authority.workflow.provisioned import Provisioned
+from mintmark.authority.workflow.stages import Stages
 from mintmark.model.issuer import Issuer
 from mintmark.model.time import Clock
 from mintmark.store.interface import Store
@@ -35,6 +36,7 @@ class Authority:
         ssh: its SSH CA keys; replaced as a whole when they are rolled over.
         providers: what tells the keys of OpenID providers.
         provisioned: what is known of stored provisioners, which are a part of `policy`.
+        stages: where requests gather that take their steps together.
     """
 
     store: Store
@@ -50,3 +52,4 @@ class Authority:
     ssh: SSHKeys = field(default_factory=SSHKeys)
     providers: Providers = field(default_factory=NoProviders)
     provisioned: Provisioned = field(default_factory=Provisioned)
+    stages: Stages = field(default_factory=Stages)

@@ -49,6 +49,7 @@ async def issue(
     Raises:
         Error: whatever policy, lints, limits or storage refuse.
     """
+    await authority.stages.decide
     now = authority.clock()
     issuing = authority.issuing
 
@@ -97,6 +98,7 @@ async def sign_approved(
     draft = draft_leaf(approval, issuing, serial)
     if issuing.signer.slow:
         return await asyncio.to_thread(issue_leaf, draft, issuing)
+    await authority.stages.sign
     return issue_leaf(draft, issuing)
 
 

@@ -36,6 +36,7 @@ async def request_certificate(call: Call) -> Response:
     wish: CertificateRequest = call.body
 
     async def act(key: IdempotencyKey | None) -> Response:
+        await call.authority.stages.read
         wished = await wished_key(wish, call.keys)
         request = issuance_request(call.requester, wish, wished)
         certificate = await issue(call.authority, call.requester, request, idempotency=key)
