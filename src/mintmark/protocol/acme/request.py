@@ -151,6 +151,7 @@ async def authenticate(call: Call, access: Access) -> None:
     Raises:
         Error: a problem that says what is wrong.
     """
+    await call.authority.stages.read
     # 1. A JWS of its form, by an algorithm that is verified here.
     jws = parse(call.request)
     # 2. Fresh, and meant for this very URL.
