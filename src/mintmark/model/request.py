@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 from mintmark.model.identifiers import Identifier
 from mintmark.model.keys import KeyType
 
 
-@dataclass(frozen=True, slots=True)
-class SubjectKey:
+class SubjectKey(Struct, frozen=True, gc=False):
     """A public key to be certified; whoever made this value saw proof of possession.
 
     Args:
@@ -25,11 +25,10 @@ class SubjectKey:
     sha256: bytes
     type: KeyType
     public_key: Any
-    csr_sha256: bytes | None = field(default=None, compare=False)
+    csr_sha256: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class IssuanceRequest:
+class IssuanceRequest(Struct, frozen=True, gc=False):
     """One certificate asked for.
 
     Args:
