@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import ipaddress
 from typing import Final
 
@@ -31,7 +30,6 @@ _TEXT_TAGS: Final = {
     IdentifierType.URI: _URI_NAME,
 }
 _TEXT_TYPES: Final = {tag: kind for kind, tag in _TEXT_TAGS.items()}
-_REMEMBERED: Final = 2048
 
 
 def general_name(identifier: Identifier) -> bytes:
@@ -41,7 +39,6 @@ def general_name(identifier: Identifier) -> bytes:
     return der.tlv(_TEXT_TAGS[identifier.type], identifier.value.encode("ascii"))
 
 
-@functools.lru_cache(maxsize=_REMEMBERED)
 def parse_general_name(tag: int, content: bytes) -> Identifier:
     """Return the identifier of a GeneralName, given its tag octet and its content.
 

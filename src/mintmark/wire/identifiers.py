@@ -26,6 +26,10 @@ MAX_EMAIL_OCTETS: Final = 254  # RFC 5321 §4.5.3.1.3, without the angle bracket
 MAX_URI_OCTETS: Final = 2048
 _REMEMBERED: Final = 2048
 
+# What most names look like: no label can be longer than 63 octets when all together are not, and
+# none is an A-label or reserved, as no two hyphens stand together.
+_PLAIN_NAME: Final = re.compile(r"[a-z0-9]++(?:[-.][a-z0-9]++)*+")
+_MAX_PLAIN: Final = 63  # octets (RFC 1035 §2.3.4, of a label)
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _LDH_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _RESERVED_LDH: Final = re.compile(r"(?:^|\.)..--")
@@ -139,27 +143,29 @@ def _is_public_suffix(name: str) -> bool:
 
     The parent of a wildcard rule counts as one, as the list's own tests want it.
     """
-    rules = _public_suffix_rules()
-    if name in rules or "*." + name in rules:
-        return "!" + name not in rules
-    parent = name.partition(".")[2]
-    return "*." + parent in rules and "!" + name not in rules and "!" + parent not in rules
+    suffixes, parents, exceptions = _public_suffixes()
+    if name in suffixes:
+        return True
+    return name.partition(".")[2] in parents and name not in exceptions
 
 
 @functools.lru_cache(maxsize=1)
-def _public_suffix_rules() -> frozenset[str]:
-    """Return the list's rules in A-labels, read on first use: the command line can do without.
+def _public_suffixes() -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """Return suffixes, parents of wildcard rules, and exceptions from these, all in A-labels.
 
-    The package's own lookup tries each parent of a name and joins its labels anew for that;
-    here one name is asked about, and nothing above it.
+    The list is read on first use: the command line can do without. The package's own lookup
+    tries each parent of a name and joins its labels anew for that; here one name is asked
+    about, and nothing above it.
     """
     lines = Path(PSLFILE).read_text("utf-8").splitlines()
-    rules = [line.split(maxsplit=1)[0] for line in lines if line and not line.isspace()]
-    return frozenset(
+    rules = frozenset(
         rule.lower() if rule.isascii() else rule.encode("idna").decode()
-        for rule in rules
+        for rule in [line.split(maxsplit=1)[0] for line in lines if line and not line.isspace()]
         if not rule.startswith("//")
     )
+    exceptions = frozenset(rule[1:] for rule in rules if rule.startswith("!"))
+    parents = frozenset(rule[2:] for rule in rules if rule.startswith("*.")) - exceptions
+    return (rules | parents) - exceptions, parents, exceptions
 
 
 def _dns_refused(text: str, rule: str, hint: str = "") -> NoReturn:
@@ -167,7 +173,6 @@ def _dns_refused(text: str, rule: str, hint: str = "") -> NoReturn:
     refuse("DNS name", text, rule, hint)
 
 
-@functools.lru_cache(maxsize=_REMEMBERED)
 def _dns(text: str) -> Identifier:
     """Parse a DNS name, with or without a wildcard in its first label."""
     rest = text.removeprefix("*.")
@@ -190,6 +195,18 @@ def _dns(text: str) -> Identifier:
 
 def _host(text: str, whole: str) -> str:
     """Return a host name in canonical form: lower case A-labels, no trailing dot."""
+    if (
+        len(text) <= _MAX_PLAIN
+        and _PLAIN_NAME.fullmatch(text)
+        and text[text.rfind(".") + 1] > "9"  # the last label begins with a letter
+    ):
+        return text
+    return _unusual_host(text, whole)
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _unusual_host(text: str, whole: str) -> str:
+    """Return a host name in canonical form as `_host`; remembered, as IDNA takes long."""
     if len(text) > MAX_DNS_OCTETS + 1:
         _dns_refused(whole, f"is longer than {MAX_DNS_OCTETS} octets")
     name = text.lower() if text.isascii() else _a_labels(text, whole)
