@@ -47,9 +47,11 @@ def decode(data: bytes, type: type[_T], *, max_bytes: int = MAX_BYTES) -> _T:  #
             Kind.TOO_LARGE, f"JSON document has {len(data)} octets, the limit is {max_bytes}"
         )
     _check_depth(data)
+    decoder, reads_all = _decoder(cast("Any", type))
     try:
-        value = _decoder(cast("Any", type)).decode(data)
-        _check_names(data, value if type == _OBJECT else msgspec.json.decode(data))
+        value = decoder.decode(data)
+        if data.count(b":") > 1 or not reads_all:  # a single member repeats no other
+            _check_names(data, value if type == _OBJECT else msgspec.json.decode(data))
     except msgspec.ValidationError as error:
         raise _wrong_field(str(error), type) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -63,8 +65,11 @@ def decode(data: bytes, type: type[_T], *, max_bytes: int = MAX_BYTES) -> _T:  #
 
 
 @lru_cache(maxsize=64)
-def _decoder(type: Any) -> msgspec.json.Decoder[Any]:  # noqa: A002 - msgspec's word
-    return msgspec.json.Decoder(type)
+def _decoder(type: Any) -> tuple[msgspec.json.Decoder[Any], bool]:  # noqa: A002 - msgspec's word
+    """Return the decoder of a type, and whether it skips no member of an object unread."""
+    config = getattr(type, "__struct_config__", None)
+    reads_all = type == _OBJECT if config is None else config.forbid_unknown_fields
+    return msgspec.json.Decoder(type), reads_all
 
 
 def _check_depth(data: bytes) -> None:

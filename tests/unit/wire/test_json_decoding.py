@@ -106,6 +106,15 @@ def test_repeated_names_are_refused(data):
     assert "twice" in refusal(data).detail
 
 
+class Open(msgspec.Struct):
+    service: str = ""
+
+
+@pytest.mark.parametrize("member", [b'"\xff": 1', b'"x": "\xff"', b'"x": 1e999', b'"x": "\\ud800"'])
+def test_a_single_member_that_nobody_asked_for_is_still_read(member):
+    assert refusal(b"{" + member + b"}", Open).kind is Kind.MALFORMED
+
+
 def test_same_name_in_different_objects_is_no_repetition():
     data = b'{"service": "\\u0061", "inner": {"service": "b:"}, "names": [{"value": "a"}]}'
     assert decode(data, Body).inner == Body("b:")
