@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from msgspec import Struct
@@ -18,14 +19,19 @@ class SubjectKey(Struct, frozen=True, gc=False):
         sha256: SHA-256 of `spki`.
         type: which kind of key.
         public_key: the key as `cryptography` loaded it.
-        csr_sha256: SHA-256 of the CSR that it came with, DER; None for a key without one.
+        csr: the CSR that it came with, DER; None for a key without one.
     """
 
     spki: bytes
     sha256: bytes
     type: KeyType
     public_key: Any
-    csr_sha256: bytes | None = None
+    csr: bytes | None = None
+
+    @property
+    def csr_sha256(self) -> bytes | None:
+        """SHA-256 of the CSR; None for a key without one."""
+        return None if self.csr is None else hashlib.sha256(self.csr).digest()
 
 
 class IssuanceRequest(Struct, frozen=True, gc=False):

@@ -7,7 +7,6 @@ certified are the octets that were sent; its other attributes and extensions are
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -118,7 +117,7 @@ def _walk(data: bytes) -> tuple[SubjectKey, int, int, int, int]:
     if value_end != end or data[value : value + 1] != b"\0":
         raise ValueError("its signature is no BIT STRING of whole octets at its end")
 
-    key = subject_key(data[subject_end:spki_end], hashlib.sha256(data).digest())
+    key = subject_key(data[subject_end:spki_end], data)
     _verify(
         key, data[info_end:algorithm_end], data[value + 1 : value_end], data[start:info_end], data
     )
