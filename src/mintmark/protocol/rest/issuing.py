@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from mintmark.authority.policy.approve import BUILT_IN_NAMES
 from mintmark.authority.policy.whitelist import service_id
 from mintmark.authority.workflow.issue import issue
@@ -31,7 +33,7 @@ from mintmark.wire.identifiers import collect, parse, parse_any
 _HOST_NAMES = (IdentifierType.DNS, IdentifierType.IP)
 
 
-async def request_certificate(call: Call) -> Response:
+def request_certificate(call: Call) -> Awaitable[Response]:
     """Issue the certificate that was asked for."""
     wish: CertificateRequest = call.body
 
@@ -42,10 +44,10 @@ async def request_certificate(call: Call) -> Response:
         certificate = await issue(call.authority, call.requester, request, idempotency=key)
         return _issued(call, certificate, wished.private_key)
 
-    return await once(call, act)
+    return once(call, act)
 
 
-async def renew_certificate(call: Call) -> Response:
+def renew_certificate(call: Call) -> Awaitable[Response]:
     """Issue a successor with the same key."""
     wish: RenewalRequest = call.body
 
@@ -56,10 +58,10 @@ async def renew_certificate(call: Call) -> Response:
         )
         return _issued(call, certificate)
 
-    return await once(call, act)
+    return once(call, act)
 
 
-async def rekey_certificate(call: Call) -> Response:
+def rekey_certificate(call: Call) -> Awaitable[Response]:
     """Issue a successor with a new key."""
     wish: RekeyRequest = call.body
 
@@ -77,7 +79,7 @@ async def rekey_certificate(call: Call) -> Response:
         )
         return _issued(call, certificate, wished.private_key)
 
-    return await once(call, act)
+    return once(call, act)
 
 
 def _issued(call: Call, certificate: Certificate, private_key: str | None = None) -> Response:
