@@ -47,10 +47,10 @@ def decode(data: bytes, type: type[_T], *, max_bytes: int = MAX_BYTES) -> _T:  #
             Kind.TOO_LARGE, f"JSON document has {len(data)} octets, the limit is {max_bytes}"
         )
     _check_depth(data)
-    decoder, reads_all = _decoder(cast("Any", type))
+    decoder, certain = _decoder(cast("Any", type))
     try:
         value = decoder.decode(data)
-        if data.count(b":") > 1 or not reads_all:  # a single member repeats no other
+        if data.count(b":") > certain:
             _check_names(data, value if type == _OBJECT else msgspec.json.decode(data))
     except msgspec.ValidationError as error:
         raise _wrong_field(str(error), type) from error
@@ -65,11 +65,18 @@ def decode(data: bytes, type: type[_T], *, max_bytes: int = MAX_BYTES) -> _T:  #
 
 
 @lru_cache(maxsize=64)
-def _decoder(type: Any) -> tuple[msgspec.json.Decoder[Any], bool]:  # noqa: A002 - msgspec's word
-    """Return the decoder of a type, and whether it skips no member of an object unread."""
+def _decoder(type: Any) -> tuple[msgspec.json.Decoder[Any], int]:  # noqa: A002 - msgspec's word
+    """Return the decoder of a type, and the most members of which none can be there twice.
+
+    Where there are only as many as the type cannot do without, each of these is there once, and
+    no other. A single one is alone anyway; but one that the type does not know is skipped, and
+    `_check_names` sees that it is JSON.
+    """
     config = getattr(type, "__struct_config__", None)
-    reads_all = type == _OBJECT if config is None else config.forbid_unknown_fields
-    return msgspec.json.Decoder(type), reads_all
+    if config is None:
+        return msgspec.json.Decoder(type), int(type == _OBJECT)
+    required = sum(field.required for field in msgspec.structs.fields(type))
+    return msgspec.json.Decoder(type), max(required, int(config.forbid_unknown_fields))
 
 
 def _check_depth(data: bytes) -> None:
