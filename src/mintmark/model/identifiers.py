@@ -7,8 +7,9 @@ form of RFC 5952, e-mail addresses have a lower case domain (RFC 5280 §7.5).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 
 class IdentifierType(Enum):
@@ -22,8 +23,7 @@ class IdentifierType(Enum):
     __hash__ = object.__hash__  # one object a member; Enum would hash its name anew each time
 
 
-@dataclass(frozen=True, slots=True)
-class Identifier:
+class Identifier(Struct, frozen=True, gc=False):
     """One name in canonical form; made by `mintmark.wire.identifiers.parse`, not by hand.
 
     Args:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
 from typing import Any
+
+from msgspec import Struct
 
 from mintmark.model.identifiers import Identifier
 from mintmark.model.keys import KeyType
 
 
-@dataclass(frozen=True, slots=True)
-class SubjectKey:
+class SubjectKey(Struct, frozen=True, gc=False):
     """A public key to be certified; whoever made this value saw proof of possession.
 
     Args:
@@ -18,18 +19,22 @@ class SubjectKey:
         sha256: SHA-256 of `spki`.
         type: which kind of key.
         public_key: the key as `cryptography` loaded it.
-        csr_sha256: SHA-256 of the CSR that it came with, DER; None for a key without one.
+        csr: the CSR that it came with, DER; None for a key without one.
     """
 
     spki: bytes
     sha256: bytes
     type: KeyType
     public_key: Any
-    csr_sha256: bytes | None = field(default=None, compare=False)
+    csr: bytes | None = None
+
+    @property
+    def csr_sha256(self) -> bytes | None:
+        """SHA-256 of the CSR; None for a key without one."""
+        return None if self.csr is None else hashlib.sha256(self.csr).digest()
 
 
-@dataclass(frozen=True, slots=True)
-class IssuanceRequest:
+class IssuanceRequest(Struct, frozen=True, gc=False):
     """One certificate asked for.
 
     Args:

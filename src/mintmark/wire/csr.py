@@ -7,19 +7,18 @@ certified are the octets that were sent; its other attributes and extensions are
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+from msgspec import Struct
 
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier
+from mintmark.model.keys import ALL_KEY_TYPES, KeyType
 from mintmark.model.request import SubjectKey
 from mintmark.wire import der, identifiers, pem
 from mintmark.wire.general_names import parse_general_name
@@ -30,8 +29,7 @@ MAX_BYTES: Final = 64 * 1024
 MAX_COMMON_NAME: Final = 64  # RFC 5280 Appendix A.1, ub-common-name
 
 
-@dataclass(frozen=True, slots=True)
-class CSR:
+class CSR(Struct, frozen=True, gc=False):
     """What we take from a PKCS #10 request.
 
     Args:
@@ -119,7 +117,7 @@ def _walk(data: bytes) -> tuple[SubjectKey, int, int, int, int]:
     if value_end != end or data[value : value + 1] != b"\0":
         raise ValueError("its signature is no BIT STRING of whole octets at its end")
 
-    key = subject_key(data[subject_end:spki_end], hashlib.sha256(data).digest())
+    key = subject_key(data[subject_end:spki_end], data)
     _verify(
         key, data[info_end:algorithm_end], data[value + 1 : value_end], data[start:info_end], data
     )
@@ -128,44 +126,30 @@ def _walk(data: bytes) -> tuple[SubjectKey, int, int, int, int]:
 
 # --- the proof of possession -------------------------------------------------------------------
 
-_Check = Callable[[Any, bytes, bytes], None]
+_Scheme = tuple[tuple[KeyType, ...], tuple[Any, ...]]
+"""The key types that sign by a scheme, and what their `verify` asks for beside the signature."""
+
+_EC: Final = (KeyType.EC_P256, KeyType.EC_P384)
+_RSA: Final = tuple(key_type for key_type in ALL_KEY_TYPES if key_type.rsa_bits is not None)
 
 
-def _ecdsa(algorithm: ec.ECDSA, key: Any, signature: bytes, info: bytes) -> None:
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise TypeError
-    key.verify(signature, info, algorithm)
-
-
-def _eddsa(key: Any, signature: bytes, info: bytes) -> None:
-    if not isinstance(key, ed25519.Ed25519PublicKey):
-        raise TypeError
-    key.verify(signature, info)
-
-
-def _rsa(algorithm: hashes.HashAlgorithm, key: Any, signature: bytes, info: bytes) -> None:
-    if not isinstance(key, rsa.RSAPublicKey):
-        raise TypeError
-    key.verify(signature, info, padding.PKCS1v15(), algorithm)
-
-
-def _signature_checks() -> dict[bytes, _Check]:
+def _signature_schemes() -> dict[bytes, _Scheme]:
     """Return how to check a signature, by its encoded AlgorithmIdentifier.
 
     RFC 5758 §3.2: ECDSA without parameters; RFC 8410 §3: Ed25519 without; RFC 4055 §5: RSA
     with NULL, and without for leniency.
     """
-    checks: dict[bytes, _Check] = {der.sequence(der.oid("1.3.101.112")): _eddsa}
+    schemes: dict[bytes, _Scheme] = {der.sequence(der.oid("1.3.101.112")): ((KeyType.ED25519,), ())}
     for number, algorithm in enumerate((hashes.SHA256(), hashes.SHA384(), hashes.SHA512())):
         ecdsa = der.oid(f"1.2.840.10045.4.3.{number + 2}")
-        checks[der.sequence(ecdsa)] = partial(_ecdsa, ec.ECDSA(algorithm))
+        schemes[der.sequence(ecdsa)] = _EC, (ec.ECDSA(algorithm),)
         pkcs1 = der.oid(f"1.2.840.113549.1.1.{number + 11}")
-        checks[der.sequence(pkcs1, der.NULL)] = partial(_rsa, algorithm)
-        checks[der.sequence(pkcs1)] = partial(_rsa, algorithm)
-    return checks
+        by_rsa = _RSA, (padding.PKCS1v15(), algorithm)
+        schemes[der.sequence(pkcs1, der.NULL)] = schemes[der.sequence(pkcs1)] = by_rsa
+    return schemes
 
 
-_CHECKS: Final = _signature_checks()
+_SCHEMES: Final = _signature_schemes()
 _SIGNATURE_NAMES: Final = {
     "1.2.840.113549.1.1.2": "md2WithRSAEncryption",
     "1.2.840.113549.1.1.4": "md5WithRSAEncryption",
@@ -181,11 +165,11 @@ _PSS: Final = "1.2.840.113549.1.1.10"
 
 def _verify(key: SubjectKey, algorithm: bytes, signature: bytes, info: bytes, whole: bytes) -> None:
     """Verify the proof of possession: the signature over the CertificationRequestInfo."""
-    check = _CHECKS.get(algorithm) or _other_check(algorithm, whole)
+    key_types, arguments = _SCHEMES.get(algorithm) or _other_scheme(algorithm, whole)
+    if key.type not in key_types:
+        raise Error(Kind.BAD_CSR, "CSR's signature algorithm does not fit its public key")
     try:
-        check(key.public_key, signature, info)
-    except TypeError:
-        raise Error(Kind.BAD_CSR, "CSR's signature algorithm does not fit its public key") from None
+        key.public_key.verify(signature, info, *arguments)
     except InvalidSignature:
         raise Error(
             Kind.BAD_CSR,
@@ -194,13 +178,13 @@ def _verify(key: SubjectKey, algorithm: bytes, signature: bytes, info: bytes, wh
         ) from None
 
 
-def _other_check(algorithm: bytes, whole: bytes) -> _Check:
+def _other_scheme(algorithm: bytes, whole: bytes) -> _Scheme:
     """Return how to check RSASSA-PSS (RFC 4055 §3.1); refuse all else by name."""
     start, end = der.expect(algorithm, 0, len(algorithm), der.SEQUENCE)
     content, stop = der.expect(algorithm, start, end, der.OBJECT_IDENTIFIER)
     algorithm_id = der.dotted(algorithm[content:stop])
     if algorithm_id == _PSS:
-        return _pss_check(whole)
+        return _pss_scheme(whole)
     name = _SIGNATURE_NAMES.get(algorithm_id, algorithm_id)
     raise Error(
         Kind.BAD_CSR,
@@ -209,7 +193,7 @@ def _other_check(algorithm: bytes, whole: bytes) -> _Check:
     )
 
 
-def _pss_check(whole: bytes) -> _Check:
+def _pss_scheme(whole: bytes) -> _Scheme:
     """Return how to check a PSS signature with the parameters the request names."""
     try:
         request = x509.load_der_x509_csr(whole)
@@ -227,13 +211,7 @@ def _pss_check(whole: bytes) -> _Check:
             "CSR is signed with RSASSA-PSS over a weak or unknown hash",
             hint="use SHA-256, SHA-384 or SHA-512",
         )
-
-    def check(key: Any, signature: bytes, info: bytes) -> None:
-        if not isinstance(key, rsa.RSAPublicKey):
-            raise TypeError
-        key.verify(signature, info, scheme, algorithm)
-
-    return check
+    return _RSA, (scheme, algorithm)
 
 
 # --- the names ---------------------------------------------------------------------------------

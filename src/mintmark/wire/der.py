@@ -215,9 +215,13 @@ def children(data: bytes, start: int, end: int) -> list[tuple[int, int, int, int
     """
     found = []
     while start < end:
-        tag, content, stop = read(data, start)
-        if stop > end:
-            raise ValueError(f"DER value at octet {start} runs past its parent")
+        content = start + 2
+        tag, size = data[start], data[start + 1] if content <= end else 0x80
+        stop = content + size
+        if size >= 0x80 or tag & 0x1F == 0x1F or stop > end:  # what is not short and simple
+            tag, content, stop = read(data, start)
+            if stop > end:
+                raise ValueError(f"DER value at octet {start} runs past its parent")
         found.append((tag, start, content, stop))
         start = stop
     return found

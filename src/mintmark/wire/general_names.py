@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+from collections.abc import Callable
 from typing import Final
 
 from cryptography import x509
@@ -11,7 +12,7 @@ from cryptography import x509
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier, IdentifierType
 from mintmark.wire import der
-from mintmark.wire.identifiers import parse, refuse
+from mintmark.wire.identifiers import parse, parse_dns, refuse
 
 # GeneralName's context tags (RFC 5280 §4.2.1.6).
 _RFC822_NAME: Final = 0x81
@@ -30,8 +31,11 @@ _TEXT_TAGS: Final = {
     IdentifierType.EMAIL: _RFC822_NAME,
     IdentifierType.URI: _URI_NAME,
 }
-_TEXT_TYPES: Final = {tag: kind for kind, tag in _TEXT_TAGS.items()}
-_REMEMBERED: Final = 2048
+_PARSERS: Final[dict[int, Callable[[str], Identifier]]] = {
+    _DNS_NAME: parse_dns,
+    _RFC822_NAME: functools.partial(parse, IdentifierType.EMAIL),
+    _URI_NAME: functools.partial(parse, IdentifierType.URI),
+}
 
 
 def general_name(identifier: Identifier) -> bytes:
@@ -41,7 +45,6 @@ def general_name(identifier: Identifier) -> bytes:
     return der.tlv(_TEXT_TAGS[identifier.type], identifier.value.encode("ascii"))
 
 
-@functools.lru_cache(maxsize=_REMEMBERED)
 def parse_general_name(tag: int, content: bytes) -> Identifier:
     """Return the identifier of a GeneralName, given its tag octet and its content.
 
@@ -50,8 +53,8 @@ def parse_general_name(tag: int, content: bytes) -> Identifier:
     """
     if tag == _IP_ADDRESS:
         return _packed_ip(content)
-    kind = _TEXT_TYPES.get(tag)
-    if kind is None:
+    parse_text = _PARSERS.get(tag)
+    if parse_text is None:
         raise Error(
             Kind.REJECTED_IDENTIFIER,
             f"a name of kind '{_OTHER_NAMES.get(tag, hex(tag))}' is not accepted",
@@ -62,7 +65,7 @@ def parse_general_name(tag: int, content: bytes) -> Identifier:
     except UnicodeDecodeError:
         text = content.decode("ascii", "backslashreplace")
         refuse("name", text, "is not ASCII", "write it in A-labels or escapes")
-    return parse(kind, text)
+    return parse_text(text)
 
 
 def _packed_ip(content: bytes) -> Identifier:

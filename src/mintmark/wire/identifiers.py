@@ -25,7 +25,12 @@ MAX_DNS_OCTETS: Final = 253  # RFC 1035 §2.3.4: 255 on the wire, with root and 
 MAX_EMAIL_OCTETS: Final = 254  # RFC 5321 §4.5.3.1.3, without the angle brackets
 MAX_URI_OCTETS: Final = 2048
 _REMEMBERED: Final = 2048
+_DNS: Final = IdentifierType.DNS  # a constant is read in a tenth of a member's time
 
+# What most names look like: no label can be longer than 63 octets when all together are not, and
+# none is an A-label or reserved, as no two hyphens stand together.
+_is_plain: Final = re.compile(r"[a-z0-9]++(?:[-.][a-z0-9]++)*+").fullmatch
+_MAX_PLAIN: Final = 63  # octets (RFC 1035 §2.3.4, of a label)
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _LDH_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _RESERVED_LDH: Final = re.compile(r"(?:^|\.)..--")
@@ -63,8 +68,8 @@ def parse(type: IdentifierType, text: str) -> Identifier:  # noqa: A002 - Identi
     Raises:
         Error: REJECTED_IDENTIFIER with the value, the rule it breaks and what is accepted.
     """
-    if type is IdentifierType.DNS:
-        return _dns(text)
+    if type is _DNS:
+        return parse_dns(text)
     if type is IdentifierType.IP:
         return _ip(text)
     return _email(text) if type is IdentifierType.EMAIL else _uri(text)
@@ -85,7 +90,7 @@ def parse_any(text: str) -> Identifier:
         return _email(text)
     if text.count(":") > 1 or _NUMERIC_LABEL.search(text):  # one colon is a host and a port
         return _ip(text)
-    return _dns(text)
+    return parse_dns(text)
 
 
 def parse_all(texts: Iterable[str]) -> tuple[Identifier, ...]:
@@ -139,27 +144,29 @@ def _is_public_suffix(name: str) -> bool:
 
     The parent of a wildcard rule counts as one, as the list's own tests want it.
     """
-    rules = _public_suffix_rules()
-    if name in rules or "*." + name in rules:
-        return "!" + name not in rules
-    parent = name.partition(".")[2]
-    return "*." + parent in rules and "!" + name not in rules and "!" + parent not in rules
+    suffixes, parents, exceptions = _public_suffixes()
+    if name in suffixes:
+        return True
+    return name.partition(".")[2] in parents and name not in exceptions
 
 
 @functools.lru_cache(maxsize=1)
-def _public_suffix_rules() -> frozenset[str]:
-    """Return the list's rules in A-labels, read on first use: the command line can do without.
+def _public_suffixes() -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """Return suffixes, parents of wildcard rules, and exceptions from these, all in A-labels.
 
-    The package's own lookup tries each parent of a name and joins its labels anew for that;
-    here one name is asked about, and nothing above it.
+    The list is read on first use: the command line can do without. The package's own lookup
+    tries each parent of a name and joins its labels anew for that; here one name is asked
+    about, and nothing above it.
     """
     lines = Path(PSLFILE).read_text("utf-8").splitlines()
-    rules = [line.split(maxsplit=1)[0] for line in lines if line and not line.isspace()]
-    return frozenset(
+    rules = frozenset(
         rule.lower() if rule.isascii() else rule.encode("idna").decode()
-        for rule in rules
+        for rule in [line.split(maxsplit=1)[0] for line in lines if line and not line.isspace()]
         if not rule.startswith("//")
     )
+    exceptions = frozenset(rule[1:] for rule in rules if rule.startswith("!"))
+    parents = frozenset(rule[2:] for rule in rules if rule.startswith("*.")) - exceptions
+    return (rules | parents) - exceptions, parents, exceptions
 
 
 def _dns_refused(text: str, rule: str, hint: str = "") -> NoReturn:
@@ -167,14 +174,26 @@ def _dns_refused(text: str, rule: str, hint: str = "") -> NoReturn:
     refuse("DNS name", text, rule, hint)
 
 
-@functools.lru_cache(maxsize=_REMEMBERED)
-def _dns(text: str) -> Identifier:
-    """Parse a DNS name, with or without a wildcard in its first label."""
-    rest = text.removeprefix("*.")
-    name = _host(rest, text)
-    wildcard = rest != text
-    if wildcard and "." not in name:
-        _dns_refused(text, "has a wildcard above a single label", "'*.' needs two labels after it")
+def parse_dns(text: str) -> Identifier:
+    """Parse a DNS name, with or without a wildcard in its first label.
+
+    Raises:
+        Error: REJECTED_IDENTIFIER as `parse`.
+    """
+    wildcard = False
+    if (
+        len(text) <= _MAX_PLAIN
+        and _is_plain(text)
+        and text[text.rfind(".") + 1] > "9"  # its last label begins with a letter
+    ):
+        name = text
+    else:
+        rest = text.removeprefix("*.")
+        name = _host(rest, text)
+        wildcard = rest != text
+        if wildcard and "." not in name:
+            rule = "has a wildcard above a single label"
+            _dns_refused(text, rule, "'*.' needs two labels after it")
     if _is_public_suffix(name):
         _dns_refused(
             text,
@@ -185,9 +204,10 @@ def _dns(text: str) -> Identifier:
         name = f"*.{name}"
         if len(name) > MAX_DNS_OCTETS:
             _dns_refused(text, f"is longer than {MAX_DNS_OCTETS} octets")
-    return Identifier(IdentifierType.DNS, name)
+    return Identifier(_DNS, name)
 
 
+@functools.lru_cache(maxsize=_REMEMBERED)
 def _host(text: str, whole: str) -> str:
     """Return a host name in canonical form: lower case A-labels, no trailing dot."""
     if len(text) > MAX_DNS_OCTETS + 1:

@@ -47,9 +47,11 @@ def decode(data: bytes, type: type[_T], *, max_bytes: int = MAX_BYTES) -> _T:  #
             Kind.TOO_LARGE, f"JSON document has {len(data)} octets, the limit is {max_bytes}"
         )
     _check_depth(data)
+    decoder, certain = _decoder(cast("Any", type))
     try:
-        value = _decoder(cast("Any", type)).decode(data)
-        _check_names(data, value if type == _OBJECT else msgspec.json.decode(data))
+        value = decoder.decode(data)
+        if data.count(b":") > certain:
+            _check_names(data, value if type == _OBJECT else msgspec.json.decode(data))
     except msgspec.ValidationError as error:
         raise _wrong_field(str(error), type) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -63,8 +65,18 @@ def decode(data: bytes, type: type[_T], *, max_bytes: int = MAX_BYTES) -> _T:  #
 
 
 @lru_cache(maxsize=64)
-def _decoder(type: Any) -> msgspec.json.Decoder[Any]:  # noqa: A002 - msgspec's word
-    return msgspec.json.Decoder(type)
+def _decoder(type: Any) -> tuple[msgspec.json.Decoder[Any], int]:  # noqa: A002 - msgspec's word
+    """Return the decoder of a type, and the most members of which none can be there twice.
+
+    Where there are only as many as the type cannot do without, each of these is there once, and
+    no other. A single one is alone anyway; but one that the type does not know is skipped, and
+    `_check_names` sees that it is JSON.
+    """
+    config = getattr(type, "__struct_config__", None)
+    if config is None:
+        return msgspec.json.Decoder(type), int(type == _OBJECT)
+    required = sum(field.required for field in msgspec.structs.fields(type))
+    return msgspec.json.Decoder(type), max(required, int(config.forbid_unknown_fields))
 
 
 def _check_depth(data: bytes) -> None:

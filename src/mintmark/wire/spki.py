@@ -43,14 +43,14 @@ _KEY_NAMES: Final = {
 _ACCEPTED: Final = "accepted: " + ", ".join(key_type.value for key_type in ALL_KEY_TYPES)
 
 
-def subject_key(spki_der: bytes, csr_sha256: bytes | None = None) -> SubjectKey:
+def subject_key(spki_der: bytes, csr: bytes | None = None) -> SubjectKey:
     """Return the key of a DER SubjectPublicKeyInfo, if it is of a type mintmark certifies.
 
     The caller has seen, or is about to see, proof of possession.
 
     Args:
         spki_der: the SubjectPublicKeyInfo.
-        csr_sha256: of the CSR that it came in, if it came in one.
+        csr: the CSR that it came in, DER, if it came in one.
 
     Raises:
         Error: BAD_PUBLIC_KEY naming the types that are accepted.
@@ -75,7 +75,7 @@ def subject_key(spki_der: bytes, csr_sha256: bytes | None = None) -> SubjectKey:
     if key_type is None:
         key_type = _rsa_type(public_key)
     digest = hashlib.sha256(spki_der).digest()
-    return SubjectKey(spki_der, digest, key_type, public_key, csr_sha256)
+    return SubjectKey(spki_der, digest, key_type, public_key, csr)
 
 
 def certified_key(certificate_der: bytes) -> SubjectKey:

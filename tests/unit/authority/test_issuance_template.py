@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from msgspec import structs
 
 from mintmark.authority.issuance.builder import leaf_builder
 from mintmark.authority.issuance.frame import cut
@@ -212,7 +213,7 @@ def test_new_profile_under_an_old_name_takes_effect():
 
 def test_builder_knows_no_other_keys():
     issuing = pki.pki().issuing
-    foreign = dataclasses.replace(pki.key(), public_key=object())
+    foreign = structs.replace(pki.key(), public_key=object())
 
     with pytest.raises(TypeError, match="a key of type object gets no leaf"):
         built_tbs(pki.approval(issuing, subject=foreign), pki.serial(), issuing)

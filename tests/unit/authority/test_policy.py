@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from mintmark.authority.policy.approve import Policy, approve
 from mintmark.authority.policy.whitelist import Whitelist
@@ -48,7 +49,7 @@ def admin():
 def request(*names, service="web", profile="server", **changes):
     names = names or ("a.web.internal",)
     wanted = IssuanceRequest(service, profile, pki.key(), pki.identifiers(*names))
-    return replace(wanted, **changes)
+    return structs.replace(wanted, **changes)
 
 
 def decide(requester, wanted, *, operation=Operation.REQUEST, issuer=ISSUER, now=pki.NOW):
@@ -206,7 +207,7 @@ def test_a_common_name_has_to_be_one_of_the_names():
 def test_the_key_of_an_issuer_is_never_certified():
     own = pki.pki()
     policy = replace(POLICY, authority_keys=frozenset({own.issuer.spki_sha256}))
-    wanted = replace(request(), key=pki.subject_key(own.issuing.signer.spki))
+    wanted = structs.replace(request(), key=pki.subject_key(own.issuing.signer.spki))
 
     with pytest.raises(Error) as refused:
         approve(

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from mintmark.authority.issuance.leaf import draft_leaf, issue_leaf
 from mintmark.authority.issuance.serial import new_serial
@@ -75,7 +76,8 @@ def build(policy=POLICY, subject="build", names=NAMES, **changes):
 
 def wish(requester, *names, profile="peer", **changes):
     identifiers = pki.identifiers(*names) or NAMES
-    return replace(IssuanceRequest(requester.service, profile, pki.key(), identifiers), **changes)
+    wanted = IssuanceRequest(requester.service, profile, pki.key(), identifiers)
+    return structs.replace(wanted, **changes)
 
 
 def decide(requester, *names, policy=POLICY, operation=Operation.REQUEST, **changes):

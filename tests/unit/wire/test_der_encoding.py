@@ -156,6 +156,35 @@ def test_expect_refuses_another_tag_and_a_child_larger_than_its_parent():
         der.expect(data, 0, 4, der.OCTET_STRING)
 
 
+def _read_one_by_one(data, end):
+    start, found = 0, []
+    while start < end:
+        tag, content, stop = der.read(data, start)
+        if stop > end:
+            raise ValueError(f"DER value at octet {start} runs past its parent")
+        found.append((tag, start, content, stop))
+        start = stop
+    return found
+
+
+def _outcome(read, *arguments):
+    try:
+        return read(*arguments)
+    except ValueError as error:
+        return str(error)
+
+
+_DOUBTFUL = st.sampled_from(bytes.fromhex("00010203041f303f7e7f80818284a0ff"))
+
+
+@quick
+@given(st.lists(_DOUBTFUL, max_size=40).map(bytes), st.integers(0, 40))
+def test_children_are_what_is_read_one_by_one(data, end):
+    end = min(end, len(data))
+    children = _outcome(der.children, data, 0, end)
+    assert children == _outcome(_read_one_by_one, data, end)
+
+
 def test_children_are_listed_with_their_places():
     data = der.sequence(der.integer(5), der.octet_string(b"ab"))
     assert der.children(data, 2, len(data)) == [(0x02, 2, 4, 5), (0x04, 5, 7, 9)]

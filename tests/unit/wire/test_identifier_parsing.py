@@ -68,6 +68,32 @@ def test_names_take_their_canonical_form(kind, text, value):
     assert identifiers.parse(kind, value) == Identifier(kind, value)
 
 
+def _value(text):
+    """Return the canonical form of a DNS name, None if it is refused."""
+    try:
+        return identifiers.parse(DNS, text).value
+    except Error:
+        return None
+
+
+# Labels of every doubtful kind, and names just below and above what is short.
+_labels = st.one_of(
+    st.text("a0-x", min_size=0, max_size=5),
+    st.sampled_from(["0x1f", "42", "com", "xn--bcher-kva", "xn--a", "ab--c", "*", "a_b", "a" * 60]),
+    st.integers(58, 64).map("a".__mul__),
+)
+
+
+@quick
+@given(st.lists(_labels, min_size=1, max_size=4).map(".".join))
+def test_a_name_is_judged_the_same_in_any_case_and_with_a_dot_behind_it(name):
+    value = _value(name)
+    assert value in {None, name, name.removesuffix(".")}
+    assert _value(name.upper()) == value
+    if not name.endswith("."):
+        assert _value(name + ".") == value
+
+
 @pytest.mark.parametrize(
     ("text", "rule"),
     [

@@ -106,6 +106,39 @@ def test_repeated_names_are_refused(data):
     assert "twice" in refusal(data).detail
 
 
+class Open(msgspec.Struct):
+    service: str = ""
+
+
+@pytest.mark.parametrize("member", [b'"\xff": 1', b'"x": "\xff"', b'"x": 1e999', b'"x": "\\ud800"'])
+def test_a_single_member_that_nobody_asked_for_is_still_read(member):
+    assert refusal(b"{" + member + b"}", Open).kind is Kind.MALFORMED
+
+
+class Two(msgspec.Struct):
+    a: str
+    b: str
+    c: str = ""
+
+
+_members = st.tuples(
+    st.sampled_from(["a", "b", "c", "d", "\\u0061"]), st.sampled_from(["", ":", "\\u003a", "x"])
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(_members, max_size=4))
+def test_a_repeated_name_is_found_among_those_that_have_to_be_there(members):
+    document = "{" + ",".join(f'"{name}":"{value}"' for name, value in members) + "}"
+    names = [name.replace("\\u0061", "a") for name, _ in members]
+    if len(set(names)) == len(names) and {"a", "b"} <= set(names):
+        assert decode(document.encode(), Two) == Two(
+            **{name: value for name, value in json.loads(document).items() if name != "d"}
+        )
+    else:
+        assert refusal(document.encode(), Two).kind is Kind.MALFORMED
+
+
 def test_same_name_in_different_objects_is_no_repetition():
     data = b'{"service": "\\u0061", "inner": {"service": "b:"}, "names": [{"value": "a"}]}'
     assert decode(data, Body).inner == Body("b:")

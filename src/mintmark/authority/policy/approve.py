@@ -148,7 +148,8 @@ def approve(
     # 3. The key is strong, of an allowed type, the one that the credential was made for, and
     #    none of ours.
     _check_key(policy, profile, request.key)
-    check_bound(requester, request.key.csr_sha256)
+    if requester.key_sha256 is not None:  # few credentials are; else the CSR is not even hashed
+        check_bound(requester, request.key.csr_sha256)
 
     # 4. Every name may be in this profile's and this requester's certificates.
     _check_names(policy, profile, requester, request)

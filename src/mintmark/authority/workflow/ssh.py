@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from msgspec import structs
+
 from mintmark.authority.issuance.approval import Approval, SSHApproval
 from mintmark.authority.issuance.ssh import draft_ssh, new_nonce, new_ssh_serial
 from mintmark.authority.issuance.ssh import issue_ssh as sign_draft
@@ -239,7 +241,7 @@ def _approve(
             policy,
             # Its own default and least do not apply: the validity is the other one's.
             replace(requester, lifetimes=None),
-            replace(
+            structs.replace(
                 identity,
                 lifetime=None,
                 not_before=approval.valid_after,

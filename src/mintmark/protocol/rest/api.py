@@ -8,7 +8,6 @@ becomes a problem document (RFC 9457).
 from __future__ import annotations
 
 import logging
-from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from mintmark.authority.workflow.authority import Authority
@@ -49,14 +48,29 @@ class RestAPI:
         self._keys = KeyMaker()
         self._table = RouteTable(ROUTES)
 
-    def handle(self, request: Request) -> Coroutine[Any, Any, Response]:
-        """Return the coroutine that answers a request; it raises no `Error`."""
-        return self._respond(request)
-
-    async def _respond(self, request: Request) -> Response:
+    async def handle(self, request: Request) -> Response:
+        """Return the answer to a request; this raises no `Error`."""
         try:
             route, arguments = self._table.match(request.method, request.path)
-            return await self._call(route, arguments, request)
+            call = Call(
+                self._authority, self._presenter, self._keys, self._codec, request, arguments
+            )
+            if route.access is not Access.PUBLIC:
+                # 1. Nobody's browser acts for another web site.
+                refuse_cross_site(route, request)
+                # 2. Who asks, and may they call this at all?
+                try:
+                    call.caller, call.proof = await authenticate(self._authority, route, request)
+                except Error as error:
+                    if error.kind is Kind.BAD_TOKEN and (replayed := await replay_by_token(call)):
+                        return replayed
+                    raise
+                authorize(route, call.caller)
+            # 3. What is asked, in the form of the table's row.
+            call.query = decode_query(request.query, route.query)
+            call.body = decode_body(route, request)
+            # 4. Act.
+            return await route.handler(call)
         except Error as error:
             return self._refusal(error)
 
@@ -72,25 +86,6 @@ class RestAPI:
             log.error("%s: %s", instance, error.detail, exc_info=error)
         body = problem.problem(error, status, instance)
         return Response(status, body, problem.MEDIA_TYPE, (*PRIVATE, *_headers(error, status)))
-
-    async def _call(self, route: Route, arguments: Mapping[str, str], request: Request) -> Response:
-        call = Call(self._authority, self._presenter, self._keys, self._codec, request, arguments)
-        if route.access is not Access.PUBLIC:
-            # 1. Nobody's browser acts for another web site.
-            refuse_cross_site(route, request)
-            # 2. Who asks, and may they call this at all?
-            try:
-                call.caller, call.proof = await authenticate(self._authority, route, request)
-            except Error as error:
-                if error.kind is Kind.BAD_TOKEN and (replayed := await replay_by_token(call)):
-                    return replayed
-                raise
-            authorize(route, call.caller)
-        # 3. What is asked, in the form of the table's row.
-        call.query = decode_query(request.query, route.query)
-        call.body = decode_body(route, request)
-        # 4. Act.
-        return await route.handler(call)
 
 
 def refuse_cross_site(route: Route, request: Request) -> None:

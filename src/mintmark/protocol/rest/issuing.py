@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from mintmark.authority.policy.approve import BUILT_IN_NAMES
 from mintmark.authority.policy.whitelist import service_id
 from mintmark.authority.workflow.issue import issue
@@ -31,7 +33,7 @@ from mintmark.wire.identifiers import collect, parse, parse_any
 _HOST_NAMES = (IdentifierType.DNS, IdentifierType.IP)
 
 
-async def request_certificate(call: Call) -> Response:
+def request_certificate(call: Call) -> Awaitable[Response]:
     """Issue the certificate that was asked for."""
     wish: CertificateRequest = call.body
 
@@ -42,10 +44,10 @@ async def request_certificate(call: Call) -> Response:
         certificate = await issue(call.authority, call.requester, request, idempotency=key)
         return _issued(call, certificate, wished.private_key)
 
-    return await once(call, act)
+    return once(call, act)
 
 
-async def renew_certificate(call: Call) -> Response:
+def renew_certificate(call: Call) -> Awaitable[Response]:
     """Issue a successor with the same key."""
     wish: RenewalRequest = call.body
 
@@ -56,10 +58,10 @@ async def renew_certificate(call: Call) -> Response:
         )
         return _issued(call, certificate)
 
-    return await once(call, act)
+    return once(call, act)
 
 
-async def rekey_certificate(call: Call) -> Response:
+def rekey_certificate(call: Call) -> Awaitable[Response]:
     """Issue a successor with a new key."""
     wish: RekeyRequest = call.body
 
@@ -77,7 +79,7 @@ async def rekey_certificate(call: Call) -> Response:
         )
         return _issued(call, certificate, wished.private_key)
 
-    return await once(call, act)
+    return once(call, act)
 
 
 def _issued(call: Call, certificate: Certificate, private_key: str | None = None) -> Response:
@@ -102,17 +104,17 @@ def issuance_request(
     service = requester.service
     if wish.service_name is not None and wish.service_name != service:
         service = service_id(wish.service_name)
-    common_name = _identifier_of(wish.common_name or wished.common_name)
     # Canonical texts of two types are never equal, so that the text alone tells repetitions.
     names = {name.value: name for name in (*wished.identifiers, *_names(wish))}
-    if isinstance(common_name, Identifier):
-        names.setdefault(common_name.value, common_name)
+    common_name = wish.common_name or wished.common_name
+    if common_name and common_name not in names:  # among them it is canonical already
+        common_name = _add_common_name(names, common_name)
     return IssuanceRequest(
         service=service,
         profile=wish.profile or _default_profile(requester),
         key=wished.key,
         identifiers=tuple(names.values()),
-        common_name=str(common_name),
+        common_name=common_name,
         lifetime=lifetime_of(wish),
         metadata=wish.metadata or None,
     )
@@ -131,19 +133,19 @@ def _names(wish: CertificateRequest) -> tuple[Identifier, ...]:
     return collect(parse, texts)
 
 
-def _identifier_of(common_name: str) -> Identifier | str:
-    """Return the common name as a DNS name or IP address if it is one, else as it is.
+def _add_common_name(names: dict[str, Identifier], common_name: str) -> str:
+    """Add the common name if it is a DNS name or IP address; return it, canonical if it can be.
 
     Another text can still be one of the names asked for, as an e-mail address; policy refuses
     what is not.
     """
-    if not common_name:
-        return ""
     try:
         identifier = parse_any(common_name)
     except Error:
         return common_name
-    return identifier if identifier.type in _HOST_NAMES else identifier.value
+    if identifier.type in _HOST_NAMES:
+        names.setdefault(identifier.value, identifier)
+    return identifier.value
 
 
 def _default_profile(requester: Requester) -> str:

@@ -8,7 +8,6 @@ everybody else.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+from msgspec import Struct
 
 from mintmark.authority.signer.file import generate
 from mintmark.client.documents import KeyWish
@@ -29,8 +29,7 @@ from mintmark.wire.spki import subject_key
 DEFAULT = KeyType.EC_P256
 
 
-@dataclass(frozen=True, slots=True)
-class WishedKey:
+class WishedKey(Struct, frozen=True, gc=False):
     """The key to be certified, and what came with it.
 
     Args:

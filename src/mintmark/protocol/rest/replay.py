@@ -26,15 +26,22 @@ Act = Callable[[IdempotencyKey | None], Awaitable[Response]]
 _COMPANIONS: Final = 2  # certificates that one act stores behind the first
 
 
-async def once(call: Call, act: Act) -> Response:
+def once(call: Call, act: Act) -> Awaitable[Response]:
     """Issue, or answer a retry with what the first try issued.
+
+    Raises:
+        Error: MALFORMED when the Idempotency-Key is not of its form.
+    """
+    key = _idempotency_key(call)
+    return act(None) if key is None else _once(call, act, key)
+
+
+async def _once(call: Call, act: Act, key: IdempotencyKey) -> Response:
+    """Issue under a key, or answer with what was issued under it.
 
     Two tries at the same time: the store lets one commit, and the other, whatever it was
     refused for, finds what that one stored.
     """
-    key = _idempotency_key(call)
-    if key is None:
-        return await act(None)
     if stored := await idempotency.remembered(call.authority, key):
         return await _replay(call, stored)
     try:
