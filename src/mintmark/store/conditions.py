@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from mintmark.model.act import Act, RateClaim
+from mintmark.model.act import Act, IdempotencyKey, Quota, RateClaim
 from mintmark.model.certificate import Certificate, Revocation
 from mintmark.model.errors import Error, Kind
 from mintmark.model.time import DAY, HOUR
@@ -87,8 +87,11 @@ class Conditions:
         if act.quota is not None:
             self.holdings[act.quota.service] = 0
         for certificate in act.certificates:
-            self._ask_certificate(certificate)
-        self.blocks = self.blocks or act.blocked_key is not None or bool(act.bans)
+            self.blocked[certificate.spki_sha256] = False
+            if certificate.replaces is not None:
+                self.held[certificate.replaces] = None
+        if act.blocked_key is not None or act.bans:
+            self.blocks = True
         for revocation in act.revocations:
             self.held[revocation.serial] = None
             self.revoked[revocation.serial] = False
@@ -97,32 +100,28 @@ class Conditions:
         if act.idempotency is not None:
             self.remembered[act.idempotency.key_sha256] = False
         self.ssh.ask(act)
-        self.versions.ask(act)
-
-    def _ask_certificate(self, certificate: Certificate) -> None:
-        self.blocked[certificate.spki_sha256] = False
-        if certificate.replaces is not None:
-            self.held[certificate.replaces] = None
+        if act.changes:
+            self.versions.ask(act)
 
     def admit(self, act: Act) -> Error | None:
         """Decide an act and count it; a refused act changes nothing that others see."""
+        # Most acts are a certificate and its record: what they do not have is not asked about.
         refusal = (
-            self._repeated(act)
-            or self._token_refused(act)
-            or self._already_revoked(act)
+            (self._repeated(act.idempotency) if act.idempotency is not None else None)
+            or (self._token_refused(act) if act.burns_token is not None else None)
+            or (self._already_revoked(act) if act.revocations else None)
             or self._key_blocked(act)
             or self.ssh.refuse(act)
-            or self.versions.refuse(act)
-            or self._over_quota(act)
-            or self._over_rate(act)
+            or (self.versions.refuse(act) if act.changes else None)
+            or (self._over_quota(act, act.quota) if act.quota is not None else None)
+            or (self._over_rate(act) if act.rates else None)
         )
         if refusal is None:
             self._count(act)
         return refusal
 
-    def _repeated(self, act: Act) -> Error | None:
-        key = act.idempotency
-        if key is None or not self.remembered[key.key_sha256]:
+    def _repeated(self, key: IdempotencyKey) -> Error | None:
+        if not self.remembered[key.key_sha256]:
             return None
         return Error(
             Kind.CONFLICT,
@@ -163,10 +162,7 @@ class Conditions:
                 )
         return None
 
-    def _over_quota(self, act: Act) -> Error | None:
-        quota = act.quota
-        if quota is None:
-            return None
+    def _over_quota(self, act: Act, quota: Quota) -> Error | None:
         service, wanted, freed = quota.service, 0, set()
         for certificate in act.certificates:
             if certificate.service == service:
@@ -222,14 +218,15 @@ class Conditions:
         return arrival + _WINDOW // claim.per_hour - _WINDOW - now
 
     def _count(self, act: Act) -> None:
-        now = int(self.now * _SECOND)
         for claim in act.rates:
             self.arrivals[claim.key] = (
-                max(self.arrivals[claim.key], now) + _WINDOW // claim.per_hour
+                max(self.arrivals[claim.key], int(self.now * _SECOND)) + _WINDOW // claim.per_hour
             )
             self.moved.add(claim.key)
         for certificate in act.certificates:
-            self._add(certificate)
+            if certificate.replaces is not None:
+                self._release(self.held[certificate.replaces])
+            self._change(certificate.service, certificate.not_after, 1)
         for revocation in act.revocations:
             self._revoke(revocation)
         if act.blocked_key in self.blocked:
@@ -239,12 +236,8 @@ class Conditions:
         if act.idempotency is not None:
             self.remembered[act.idempotency.key_sha256] = True
         self.ssh.count(act)
-        self.versions.count(act)
-
-    def _add(self, certificate: Certificate) -> None:
-        if certificate.replaces is not None:
-            self._release(self.held[certificate.replaces])
-        self._change(certificate.service, certificate.not_after, 1)
+        if act.changes:
+            self.versions.count(act)
 
     def _revoke(self, revocation: Revocation) -> None:
         self.revoked[revocation.serial] = True

@@ -172,6 +172,28 @@ def test_a_blocked_key_stays_blocked(ledger, run):
     assert run(ledger.key_blocked(b"k" * 32))
 
 
+def test_keys_that_are_asked_about_together_are_answered_each_by_itself(ledger, run):
+    run(ledger.commit(Act(record(), blocked_key=b"k" * 32)))
+
+    async def several():
+        left = asyncio.ensure_future(ledger.key_blocked(b"k" * 32))
+        keys = (b"k" * 32, b"a" * 32, b"k" * 32, b"b" * 32)
+        asked = asyncio.gather(*map(ledger.key_blocked, keys))
+        await asyncio.sleep(0)
+        left.cancel()
+        return await asked
+
+    assert run(several()) == [True, False, True, False]
+
+
+def test_an_act_that_cannot_be_stored_costs_the_others_nothing(ledger, run):
+    unwritable = Act(record(details={"what": object()}))
+    acts = [issuance(), issuance(certificate("web\x00")), unwritable, issuance()]
+    done = run(outcomes(*map(ledger.commit, acts)))
+    assert done == [None, Kind.MALFORMED, Kind.INTERNAL, None]
+    assert run(ledger.count())["certificates"] == 2
+
+
 def test_a_key_that_was_blocked_a_moment_ago_is_not_certified(ledger, run):
     """Whoever has a stolen key renews while it is being revoked."""
     first = certificate()

@@ -148,13 +148,25 @@ def test_single_reads_never_suspend(store):
         store.revocation(issued.serial),
         store.status(issued.issuer, issued.serial),
         store.certificate(issued.serial),
-        store.key_blocked(bytes(32)),
         store.idempotent(bytes(32)),
         store.token(bytes(32)),
         store.current("web", 0),
     ):
         with pytest.raises(StopIteration):
             reading.send(None)
+
+
+def test_everybody_hears_that_a_lookup_failed(store, tmp_path, run):
+    async def several():
+        asked = (store.key_blocked(bytes([number]) * 32) for number in range(3))
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    path, away = tmp_path / "mintmark.db", tmp_path / "away.db"
+    path.rename(away)
+    store._reader._look_at = 0.0  # a second goes by
+    assert {error.kind for error in run(several())} == {Kind.UNAVAILABLE}
+    away.rename(path)
+    assert run(several()) == [False] * 3
 
 
 def test_a_damaged_file_is_a_refusal(tmp_path, clock, run):

@@ -37,9 +37,7 @@ class PostgreSQLStore(PostgreSQLSSH):
 
     async def commit(self, act: Act) -> None:
         """Make the act durable."""
-        rows.refuse_unstorable(act)
-        leaf = leaves.encode(act) if act.audit is not None else b""
-        await self._open_parts().writer.put(act, leaf)
+        await self._open_parts().writer.put(act)
 
     async def certificate(self, serial: bytes) -> StoredCertificate | None:
         """Return one certificate by serial."""

@@ -12,6 +12,7 @@ from mintmark.model.time import Clock
 from mintmark.store.interface import Statistics
 from mintmark.store.postgresql.commit import Issuers, write
 from mintmark.store.postgresql.connection import Lanes, explain
+from mintmark.store.rows import storable_leaf
 
 WRITERS: Final = 2
 BATCH_ACTS: Final = 128
@@ -21,8 +22,8 @@ BATCH_ACTS: Final = 128
 @dataclass(slots=True)
 class _Waiting:
     act: Act
-    leaf: bytes
     future: asyncio.Future[None]
+    leaf: bytes = b""
 
 
 class Writer:
@@ -44,10 +45,10 @@ class Writer:
         self._scheduled = False
         self._draining = 0
 
-    def put(self, act: Act, leaf: bytes) -> asyncio.Future[None]:
+    def put(self, act: Act) -> asyncio.Future[None]:
         """Have an act committed; the future is done when it is durable."""
         future: asyncio.Future[None] = self._loop.create_future()
-        self._queue.append(_Waiting(act, leaf, future))
+        self._queue.append(_Waiting(act, future))
         if not self._scheduled and self._draining < WRITERS:
             self._scheduled = True
             self._loop.call_soon(self._flush)
@@ -77,7 +78,10 @@ class Writer:
 
     async def _drain(self, connection: Any) -> None:
         while self._queue:
-            batch, self._queue = self._queue[:BATCH_ACTS], self._queue[BATCH_ACTS:]
+            taken, self._queue = self._queue[:BATCH_ACTS], self._queue[BATCH_ACTS:]
+            batch = [waiting for waiting in taken if _ready(waiting)]
+            if not batch:
+                continue
             try:
                 await self._commit(connection, batch)
             except Exception as error:
@@ -107,6 +111,16 @@ class Writer:
                 _fail(waiting, refusal)
             elif not waiting.future.done():
                 waiting.future.set_result(None)
+
+
+def _ready(waiting: _Waiting) -> bool:
+    """Make the act's leaf, or tell who waits why that cannot be."""
+    try:
+        waiting.leaf = storable_leaf(waiting.act)
+    except Exception as error:  # noqa: BLE001 - handed to who waits
+        _fail(waiting, error)
+        return False
+    return True
 
 
 def _fail(waiting: _Waiting, error: BaseException) -> None:

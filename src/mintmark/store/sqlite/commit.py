@@ -13,6 +13,7 @@ import apsw
 
 from mintmark.model.act import Act
 from mintmark.model.errors import Error, Kind
+from mintmark.model.ssh import SSHCertificate
 from mintmark.model.time import DAY
 from mintmark.store.conditions import Conditions, Held
 from mintmark.store.rows import metadata_text, names, remembered_row, token_row
@@ -35,15 +36,23 @@ SELECT service, not_after,
        AND NOT EXISTS (SELECT 1 FROM certificates r WHERE r.replaces = c.serial)
 FROM certificates c WHERE serial = ?
 """
+_CERTIFICATE: Final = """
+INSERT INTO certificates
+(serial, issuer, service, profile, not_after, replaces, metadata, der, kind)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_REVOKED: Final = "SELECT serial FROM revocations WHERE serial = ?"
+_REMEMBERED: Final = "SELECT key_sha256 FROM idempotency WHERE key_sha256 = ?"
 BLOCKED: Final = "SELECT spki_sha256 FROM blocked_keys WHERE spki_sha256 = ?"
 
 
 def read_conditions(connection: apsw.Connection, conditions: Conditions) -> None:
     """Fill in the facts that the acts of a batch depend on."""
     one, each = connection.execute, connection.executemany
-    asked = [(key,) for key in conditions.arrivals]
-    for key, arrival in each("SELECT key, arrival FROM rates WHERE key = ?", asked):
-        conditions.arrivals[key] = arrival
+    if conditions.arrivals:
+        asked = [(key,) for key in conditions.arrivals]
+        for key, arrival in each("SELECT key, arrival FROM rates WHERE key = ?", asked):
+            conditions.arrivals[key] = arrival
     for service in conditions.holdings:
         conditions.holdings[service] = one(
             _HOLDINGS,
@@ -56,17 +65,13 @@ def read_conditions(connection: apsw.Connection, conditions: Conditions) -> None
     for serial in conditions.held:
         row = one(_HELD, (serial,)).get
         conditions.held[serial] = Held(row[0], row[1], active=bool(row[2])) if row else None
-    mark_found(connection, "SELECT serial FROM revocations WHERE serial = ?", conditions.revoked)
+    mark_found(connection, _REVOKED, conditions.revoked)
     mark_found(connection, BLOCKED, conditions.blocked)
     for token in conditions.tokens:
         conditions.tokens[token] = one(
             "SELECT expires_at FROM tokens WHERE sha256 = ?", (token,)
         ).get
-    mark_found(
-        connection,
-        "SELECT key_sha256 FROM idempotency WHERE key_sha256 = ?",
-        conditions.remembered,
-    )
+    mark_found(connection, _REMEMBERED, conditions.remembered)
     ssh.read_conditions(connection, conditions.ssh)
     read_versions(connection, conditions.versions)
 
@@ -85,14 +90,15 @@ class Issuers:
         Raises:
             Error: INTERNAL when the issuer was never added.
         """
-        found = self._known.get(issuer)
+        return self._known.get(issuer) or self._look_up(connection, issuer)
+
+    def _look_up(self, connection: apsw.Connection, issuer: str) -> tuple[int, str]:
+        found: tuple[int, str] | None = connection.execute(
+            "SELECT id, kind FROM issuers WHERE issuer = ?", (issuer,)
+        ).fetchone()
         if found is None:
-            found = connection.execute(
-                "SELECT id, kind FROM issuers WHERE issuer = ?", (issuer,)
-            ).fetchone()
-            if found is None:
-                raise Error(Kind.INTERNAL, f"issuer '{issuer}' is not in the store")
-            self._known[issuer] = found
+            raise Error(Kind.INTERNAL, f"issuer '{issuer}' is not in the store")
+        self._known[issuer] = found
         return found
 
     def number(self, connection: apsw.Connection, issuer: str, signs: str) -> int:
@@ -101,7 +107,7 @@ class Issuers:
         Raises:
             Error: INTERNAL when the issuer was never added, or signs other certificates.
         """
-        number, found = self.find(connection, issuer)
+        number, found = self._known.get(issuer) or self._look_up(connection, issuer)
         if found != signs:
             raise Error(Kind.INTERNAL, f"issuer '{issuer}' signs '{found}' and not '{signs}'")
         return number
@@ -120,64 +126,64 @@ def write(
             version of an ACME object exists.
         apsw.Error: nothing of the batch is stored.
     """
-    conditions = Conditions((act for act, _ in batch), now)
+    acts = [act for act, _ in batch]
+    conditions = Conditions(acts, now)
     with transaction(connection):
         read_conditions(connection, conditions)
-        refusals = [conditions.admit(act) for act, _ in batch]
-        admitted = [pair for pair, refusal in zip(batch, refusals, strict=True) if not refusal]
-        if admitted:
-            _write_certificates(connection, admitted, issuers)
-            _write_revocations(connection, admitted, issuers)
-            _write_rest(connection, [act for act, _ in admitted])
+        refusals = [conditions.admit(act) for act in acts]
+        if any(refusals):
+            batch = [pair for pair, refusal in zip(batch, refusals, strict=True) if not refusal]
+            acts = [act for act, _ in batch]
+        if acts:
+            _write_certificates(connection, acts, issuers)
+            _write_revocations(connection, acts, issuers)
+            _write_rest(connection, acts)
             write_changes(connection, conditions.versions)
-            _write_audit(connection, [leaf for _, leaf in admitted if leaf])
+            # Record ids have no gaps: they are taken under the write lock, in commit order.
+            connection.executemany(
+                "INSERT INTO audit (leaf) VALUES (?)", [(leaf,) for _, leaf in batch if leaf]
+            )
         _write_conditions(connection, conditions)
     return refusals
 
 
-def _write_certificates(
-    connection: apsw.Connection, admitted: Sequence[tuple[Act, bytes]], issuers: Issuers
-) -> None:
+def _write_certificates(connection: apsw.Connection, acts: Sequence[Act], issuers: Issuers) -> None:
+    certificates = [one for act in acts for one in act.certificates]
+    if not certificates:
+        return
     rows: list[tuple[Any, ...]] = []
+    for one in certificates:
+        ssh_kind = kind(one)
+        rows.append(
+            (
+                one.serial,
+                issuers.number(connection, one.issuer, ssh_kind or X509),
+                one.service,
+                one.profile,
+                one.not_after,
+                one.replaces,
+                metadata_text(one),
+                one.der,
+                ssh_kind,
+            )
+        )
+    connection.executemany(_CERTIFICATE, rows)
+    # As the ids of records, these have no gaps.
+    first = connection.last_insert_rowid() - len(rows) + 1
     found_by: list[tuple[str, int]] = []
     hosts: list[tuple[str, int, int]] = []
-    number = None
-    for act, _ in admitted:
-        for certificate in act.certificates:
-            if number is None:
-                number = connection.execute("SELECT coalesce(max(id), 0) FROM certificates").get
-            number += 1
-            ssh_kind = kind(certificate)
-            rows.append(
-                (
-                    number,
-                    certificate.serial,
-                    issuers.number(connection, certificate.issuer, ssh_kind or X509),
-                    certificate.service,
-                    certificate.profile,
-                    certificate.not_after,
-                    certificate.replaces,
-                    metadata_text(certificate),
-                    certificate.der,
-                    ssh_kind,
-                )
-            )
-            found_by += [(name, number) for name in names(certificate)]
-            if ssh_kind is not None:
-                end = certificate.not_after
-                hosts += [(host, end, number) for host in host_names(certificate)]
-    if rows:
-        connection.executemany("INSERT INTO certificates VALUES (?,?,?,?,?,?,?,?,?,?)", rows)
-        connection.executemany("INSERT INTO certificate_names VALUES (?,?)", found_by)
+    for number, one in enumerate(certificates, first):
+        found_by += [(name, number) for name in names(one)]
+        if isinstance(one, SSHCertificate):
+            hosts += [(host, one.not_after, number) for host in host_names(one)]
+    connection.executemany("INSERT INTO certificate_names VALUES (?,?)", found_by)
     if hosts:
         connection.executemany("INSERT INTO ssh_hosts VALUES (?,?,?)", hosts)
 
 
-def _write_revocations(
-    connection: apsw.Connection, admitted: Sequence[tuple[Act, bytes]], issuers: Issuers
-) -> None:
+def _write_revocations(connection: apsw.Connection, acts: Sequence[Act], issuers: Issuers) -> None:
     rows: list[tuple[Any, ...]] = []
-    for act, _ in admitted:
+    for act in acts:
         for revocation in act.revocations:
             number, signs = issuers.find(connection, revocation.issuer)
             rows.append(
@@ -215,14 +221,6 @@ def _write_rest(connection: apsw.Connection, acts: Sequence[Act]) -> None:
     if remembered:
         connection.executemany("INSERT INTO idempotency VALUES (?, ?, ?, ?)", remembered)
     ssh.write(connection, acts)
-
-
-def _write_audit(connection: apsw.Connection, leaves: Sequence[bytes]) -> None:
-    if not leaves:
-        return
-    # Record ids have no gaps: they are taken under the write lock, in commit order.
-    first = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM audit").get
-    connection.executemany("INSERT INTO audit VALUES (?, ?)", list(enumerate(leaves, first)))
 
 
 def _write_conditions(connection: apsw.Connection, conditions: Conditions) -> None:

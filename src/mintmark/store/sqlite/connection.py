@@ -142,6 +142,8 @@ def mark_found(connection: apsw.Connection, sql: str, asked: dict[bytes, bool]) 
         sql: returns a key if it has a row; asked once a key, all in one call of the library.
         asked: the keys.
     """
+    if not asked:
+        return
     for (key,) in connection.executemany(sql, [(key,) for key in asked]):
         asked[key] = True
 

@@ -49,8 +49,9 @@ ORDER BY i.issuer, r.serial
 def read_conditions(connection: apsw.Connection, conditions: SSHConditions) -> None:
     """Fill in the facts about used tokens, bans and provisioners."""
     mark_found(connection, USED, conditions.used)
-    for key in connection.executemany(_BANNED, list(conditions.banned)):
-        conditions.banned[key] = True
+    if conditions.banned:
+        for key in connection.executemany(_BANNED, list(conditions.banned)):
+            conditions.banned[key] = True
     for name in conditions.provisioners:
         conditions.provisioners[name] = connection.execute(_VERSION, (name,)).get or 0
 

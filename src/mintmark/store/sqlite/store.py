@@ -1,13 +1,15 @@
 """`Store` on SQLite; see `mintmark.store.interface` for what each method promises.
 
-Reads of one row happen in the loop: they take a few microseconds and never suspend. Lists and
-scans run in a thread with a connection of its own.
+Reads of one row happen in the loop: they take a few microseconds and never suspend, but for the
+one that all issuances need, `key_blocked`: theirs are done together. Lists and scans run in a
+thread with a connection of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import apsw
@@ -22,6 +24,7 @@ from mintmark.model.certificate import (
     StoredCertificate,
 )
 from mintmark.model.issuer import Issuer
+from mintmark.model.time import Clock
 from mintmark.store import leaf as leaves
 from mintmark.store import rows
 from mintmark.store.consistency import unrecorded
@@ -30,6 +33,7 @@ from mintmark.store.sqlite import audit, listing, publication
 from mintmark.store.sqlite.check import check, count, digests, tidy
 from mintmark.store.sqlite.commit import BLOCKED
 from mintmark.store.sqlite.connection import connect, explain
+from mintmark.store.sqlite.lookup import Lookup
 from mintmark.store.sqlite.ssh_store import SQLiteSSH
 
 _PAGE: Final = 1000
@@ -58,15 +62,17 @@ class SQLiteStore(SQLiteSSH):
         threaded: whether commits leave the loop; None measures the disk at `open`.
     """
 
+    def __init__(self, path: str | Path, clock: Clock, *, threaded: bool | None = None) -> None:
+        super().__init__(path, clock, threaded=threaded)
+        self._blocked = Lookup(self._reader, BLOCKED)
+
     async def check(self) -> list[str]:
         """Return what is wrong with the database, as sentences."""
         return await self._scan(check) + await unrecorded(self)
 
     async def commit(self, act: Act) -> None:
         """Make the act durable."""
-        rows.refuse_unstorable(act)
-        leaf = leaves.encode(act) if act.audit is not None else b""
-        await self._open_writer().put(act, leaf)
+        await self._open_writer().put(act)
 
     async def certificate(self, serial: bytes) -> StoredCertificate | None:
         """Return one certificate by serial."""
@@ -106,7 +112,7 @@ class SQLiteStore(SQLiteSSH):
 
     async def key_blocked(self, spki_sha256: bytes) -> bool:
         """Whether a key must not be certified again."""
-        return self._row(BLOCKED, (spki_sha256,)) is not None
+        return await self._blocked.has(spki_sha256)
 
     async def idempotent(self, key_sha256: bytes) -> IdempotentAnswer | None:
         """Return what was answered under an idempotency key."""

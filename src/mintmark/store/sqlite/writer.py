@@ -21,6 +21,7 @@ from mintmark.model.act import Act
 from mintmark.model.errors import Error, Kind
 from mintmark.model.time import Clock
 from mintmark.store.interface import Statistics
+from mintmark.store.rows import storable_leaf
 from mintmark.store.sqlite.acme import burn
 from mintmark.store.sqlite.commit import Issuers, write
 from mintmark.store.sqlite.connection import Handle, unavailable
@@ -62,7 +63,7 @@ class Waiting:
 
     Args:
         future: of who waits.
-        act: with its leaf, to be committed together with others.
+        act: to be committed together with others.
         work: in a transaction of its own, when there is no act.
         nonce: with its expiry, to be burned together with others.
     """
@@ -73,13 +74,12 @@ class Waiting:
         self,
         future: asyncio.Future[Any],
         act: Act | None = None,
-        leaf: bytes = b"",
         work: Callable[[apsw.Connection], Any] | None = None,
         nonce: tuple[int, bytes] | None = None,
     ) -> None:
         self.future = future
         self.act = act
-        self.leaf = leaf
+        self.leaf = b""
         self.work = work
         self.nonce = nonce
         self.result: Any = None
@@ -125,13 +125,12 @@ class Writer:
     def put(
         self,
         act: Act | None = None,
-        leaf: bytes = b"",
         work: Callable[[apsw.Connection], Any] | None = None,
         nonce: tuple[int, bytes] | None = None,
     ) -> asyncio.Future[Any]:
         """Have something written; the future is done when it is durable."""
         future: asyncio.Future[Any] = self._loop.create_future()
-        waiting = Waiting(future, act, leaf, work, nonce)
+        waiting = Waiting(future, act, work, nonce)
         if self._closing:
             waiting.failure = unavailable("it is being closed")
             waiting.answer()
@@ -185,17 +184,20 @@ class Writer:
         self._burn([waiting for waiting in queue if waiting.nonce is not None])
         batch: list[Waiting] = []
         for waiting in queue:
-            if waiting.nonce is not None:
-                continue
-            if waiting.work is not None:
+            if waiting.act is not None:
+                try:
+                    waiting.leaf = storable_leaf(waiting.act)
+                except Exception as error:  # noqa: BLE001 - handed to who waits
+                    waiting.failure = error
+                    continue
+                batch.append(waiting)
+                if len(batch) == BATCH_ACTS:
+                    self._commit(batch)
+                    batch = []
+            elif waiting.work is not None:
                 self._commit(batch)
                 batch = []
                 self._work(waiting, waiting.work)
-                continue
-            batch.append(waiting)
-            if len(batch) == BATCH_ACTS:
-                self._commit(batch)
-                batch = []
         self._commit(batch)
 
     def _work(self, waiting: Waiting, work: Callable[[apsw.Connection], Any]) -> None:
