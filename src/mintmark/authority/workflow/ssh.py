@@ -97,6 +97,7 @@ async def issue_ssh(
     Raises:
         Error: whatever policy, lints, limits or storage refuse.
     """
+    await authority.stages.decide
     now = authority.clock()
 
     # 1. Policy looks at who asks and at every final principal, key id, key and date.
@@ -304,6 +305,7 @@ async def _sign_ssh(authority: Authority, approval: SSHApproval) -> SSHCertifica
     draft = draft_ssh(approval, key, new_ssh_serial(entropy), new_nonce(entropy))
     if key.signer.slow:
         return await asyncio.to_thread(sign_draft, draft, key)
+    await authority.stages.sign
     return sign_draft(draft, key)
 
 
