@@ -30,7 +30,7 @@ async def verify(
     Raises:
         Error: as `requester_from_jwt`.
     """
-    signature.verify(token, provisioner.key)
+    await signature.verify(authority, token, provisioner.key)
     read.check_purpose(purpose, VOUCHED)
     claims = token.claims
     now = authority.clock()

@@ -91,7 +91,7 @@ async def _verify_signature(authority: Authority, provisioner: OIDC, token: JWT)
         key = _key(provider, token)
     if key is None:
         raise read.forged()
-    signature.verify(token, key)
+    await signature.verify(authority, token, key)
     return provider
 
 

@@ -36,7 +36,7 @@ async def verify(authority: Authority, token: JWT, purpose: Purpose, address: st
         Error: as `requester_from_jwt`.
     """
     leaf = chains.read(token.header.get(HEADER))[0]
-    signature.verify(token, chains.key_of(leaf))
+    await signature.verify(authority, token, chains.key_of(leaf))
     stored = await authority.store.certificate(wire_certificate.serial_of(leaf))
     if stored is None or stored.certificate.der != leaf:
         raise read.forged()

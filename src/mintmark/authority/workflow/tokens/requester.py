@@ -32,8 +32,6 @@ async def requester_from_jwt(
             REJECTED_IDENTIFIER for what is no name in it, NOT_FOUND when it revokes what is
             not on record.
     """
-    await authority.stages.read
-
     # 1. Read it; nothing in it is true yet.
     token = _read(text)
 

@@ -46,7 +46,7 @@ async def verify(
     """
     now = authority.clock()
     chain = chains.read(token.header.get(HEADER))
-    signature.verify(token, chains.key_of(chain[0]))
+    await signature.verify(authority, token, chains.key_of(chain[0]))
     own = await chains.verify(authority, chain, provisioner.settings.roots, now)
     if own is not None:
         _check_standing(authority, own)
