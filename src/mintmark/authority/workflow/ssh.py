@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mintmark.authority.issuance.approval import Approval, SSHApproval
 from mintmark.authority.issuance.ssh import draft_ssh, new_nonce, new_ssh_serial
@@ -56,9 +56,15 @@ class SSHIssued:
     identity: Certificate | None = None
     add_user: SSHCertificate | None = None
 
+    @property
+    def companions(self) -> tuple[Certificate, ...]:
+        """What goes with the SSH certificate."""
+        if self.identity is None and self.add_user is None:
+            return ()
+        return tuple(one for one in (self.identity, self.add_user) if one is not None)
 
-@dataclass(frozen=True, slots=True)
-class _Approved:
+
+class _Approved(NamedTuple):
     """What policy allowed of one request."""
 
     certificate: SSHApproval
@@ -118,7 +124,7 @@ async def issue_ssh(
     act = Act(
         audit=_record(requester, issued, action, now),
         certificate=issued.certificate,
-        companions=tuple(one for one in (issued.identity, issued.add_user) if one is not None),
+        companions=issued.companions,
         rates=claims,
         quota=None if bound is None else Quota(request.service, bound),
         burns_token=requester.token,
