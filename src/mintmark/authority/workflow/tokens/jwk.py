@@ -46,10 +46,10 @@ async def verify(
         address=address,
         provisioner=provisioner.name,
         burns=read.burn(provisioner.type, provisioner.name, token, ends),
-        identifiers=step_claims.names(claims, purpose) if vouches else (),
+        identifiers=step_claims.names(claims, subject, purpose) if vouches else (),
         common_names=(subject,) if vouches else (),
         lifetimes=provisioner.lifetimes,
-        ssh=step_claims.ssh_grant(provisioner, claims, purpose, now) if vouches else None,
+        ssh=step_claims.ssh_grant(provisioner, claims, subject, purpose, now) if vouches else None,
         key_sha256=step_claims.key_binding(claims) if vouches else None,
     )
     if vouches:
