@@ -6,6 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from mintmark.authority.issuance.ssh_keys import SSHKeys
 from mintmark.authority.policy.ssh import (
@@ -60,7 +61,7 @@ def alice(grant=GRANT, provisioner="corp", policy=POLICY, **changes):
 
 def request(requester, *principals, profile="ssh-user", **changes):
     wish = SSHRequest(requester.service, profile, subject(), principals=principals)
-    return replace(wish, **changes)
+    return structs.replace(wish, **changes)
 
 
 def decide(requester, *principals, policy=POLICY, operation=Operation.REQUEST, **changes):
@@ -213,7 +214,7 @@ def test_a_service_gets_hosts_by_its_name_rules_its_own_names_and_its_id():
 
 
 def test_a_service_may_not_act_for_another():
-    wish = replace(request(deploy(), "deploy-1"), service="admin-cli")
+    wish = structs.replace(request(deploy(), "deploy-1"), service="admin-cli")
 
     with pytest.raises(Error) as refused:
         approve_ssh(POLICY, deploy(), wish, operation=Operation.REQUEST, keys=keys(), now=pki.NOW)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from mintmark.authority.issuance.ssh_keys import SSHKeys
 from mintmark.authority.workflow.authenticate import holder
@@ -76,7 +77,7 @@ def deploy(**changes):
 
 
 def wish(requester, *principals, profile="ssh-user", **changes):
-    return replace(
+    return structs.replace(
         SSHRequest(requester.service, profile, subject(), principals=principals), **changes
     )
 

@@ -11,6 +11,8 @@ import re
 from dataclasses import replace
 from typing import Final
 
+from msgspec import structs
+
 from mintmark.authority.issuance.approval import SEAL, SSHApproval
 from mintmark.authority.issuance.ssh_keys import SSHKeys
 from mintmark.authority.issuance.ssh_lints import MAX_TEXT, key_id_fault, principal_fault
@@ -403,7 +405,7 @@ def _as_vouched(grant: SSHGrant | None, request: SSHRequest) -> SSHRequest:
     if grant is None or (grant.valid_after is None and grant.valid_before is None):
         return request
     after, before = request.valid_after, request.valid_before
-    return replace(
+    return structs.replace(
         request,
         valid_after=grant.valid_after if after is None else after,
         valid_before=grant.valid_before if before is None and request.lifetime is None else before,

@@ -34,6 +34,7 @@ _TYPE_NAMES: Final = {
 _KEY_TYPES: Final = {name: type_ for type_, name in _TYPE_NAMES.items()}
 _TYPE_STRINGS: Final = {type_: string(name.encode()) for type_, name in _TYPE_NAMES.items()}
 _WHAT: Final = "SSH certificate"
+_PRINCIPALS: Final = f"{_WHAT}'s list of principals"
 _KINDS: Final = {kind.value: kind for kind in SSHCertificateType}
 _KEY_TYPE_STRINGS: Final = {type_: string(type_.encode()) for type_ in _TYPE_NAMES}
 _SERIAL_AND_TYPE: Final = Layout(">QI")
@@ -250,7 +251,7 @@ def _key_type(reader: Reader) -> str:
 
 
 def _principals(data: bytes) -> tuple[str, ...]:
-    reader = Reader(data, f"{_WHAT}'s list of principals")
+    reader = Reader(data, _PRINCIPALS)
     found: list[str] = []
     while reader.more:
         found.append(reader.text("principal"))
@@ -307,15 +308,13 @@ def _encode_options(options: Options) -> bytes:
 
 def _check(fields: Fields) -> None:
     """Refuse what could not be read back, before anybody signs it."""
-    for name, number in (
-        ("serial", fields.serial),
-        ("valid after", fields.valid_after),
-        ("valid before", fields.valid_before),
-    ):
-        if not 0 <= number <= FOREVER:
-            raise _cannot(f"a {name} of {number}: 0 to 2^64-1 can be written")
-    if fields.valid_after >= fields.valid_before:
-        raise _cannot(f"validity from {fields.valid_after} to {fields.valid_before}")
+    if not 0 <= fields.serial <= FOREVER:
+        raise _cannot(f"a serial of {fields.serial}: 0 to 2^64-1 can be written")
+    if not 0 <= fields.valid_after < fields.valid_before <= FOREVER:
+        raise _cannot(
+            f"validity from {fields.valid_after} to {fields.valid_before}: it begins and ends "
+            "between 0 and 2^64-1"
+        )
     if not 0 < len(fields.principals) <= MAX_PRINCIPALS or "" in fields.principals:
         # Without principals a certificate is good for every login (design rule 7).
         raise _cannot(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
     encode_dss_signature,
 )
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from msgspec import structs
 
 from mintmark.model.errors import Error, Kind
 from mintmark.model.ssh import SSHPublicKey
@@ -48,6 +48,10 @@ _RSA_HASHES: Final[dict[bytes, hashes.HashAlgorithm]] = {
     b"rsa-sha2-512": hashes.SHA512(),
 }
 RSA_SIGNATURE: Final = b"rsa-sha2-256"
+_ALGORITHMS: Final = {
+    **{type_: string(type_.encode()) for type_ in (ED25519, *_CURVES)},
+    RSA: string(RSA_SIGNATURE),
+}
 TYPES: Final = (ED25519, *_CURVES, RSA, SK_ED25519, SK_ECDSA)
 _ACCEPTED: Final = f"accepted: {', '.join(TYPES)}; ssh-rsa of {RSA_BITS[0]} to {RSA_BITS[1]} bits"
 
@@ -64,7 +68,7 @@ def parse_blob(blob: bytes, comment: str = "") -> SSHPublicKey:
             a key of its type, and for every encoding but the one.
     """
     key = _parsed(blob)
-    return replace(key, comment=comment) if comment else key
+    return structs.replace(key, comment=comment) if comment else key
 
 
 @lru_cache(maxsize=256)  # an authority's own few, and what is read again before it is signed
@@ -189,13 +193,11 @@ def signature(key_type: str, raw: bytes) -> bytes:
     Raises:
         Error: BAD_PUBLIC_KEY for a key that signs nothing here.
     """
-    if key_type == ED25519:
-        return string(ED25519.encode()) + string(raw)
-    if key_type == RSA:
-        return string(RSA_SIGNATURE) + string(raw)
     if key_type in _CURVES:  # RFC 5656 §3.1.2
         r, s = decode_dss_signature(raw)
-        return string(key_type.encode()) + string(mpint(r) + mpint(s))
+        raw = mpint(r) + mpint(s)
+    if (algorithm := _ALGORITHMS.get(key_type)) is not None:
+        return algorithm + string(raw)
     raise _bad(f"a key of type '{key_type[:64]}' signs nothing here")
 
 
