@@ -132,8 +132,7 @@ def encode(tbs: bytes, authority_blob: bytes, raw_signature: bytes) -> bytes:
     Raises:
         Error: BAD_PUBLIC_KEY when the authority's key is of a type that signs nothing here.
     """
-    type_ = Reader(authority_blob, "SSH CA key", Kind.BAD_PUBLIC_KEY).text("type")
-    return tbs + string(keys.signature(type_, raw_signature))
+    return tbs + string(keys.signature(keys.parse_blob(authority_blob).type, raw_signature))
 
 
 def parse(blob: bytes) -> Parsed:

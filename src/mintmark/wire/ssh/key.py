@@ -25,6 +25,7 @@ from msgspec import structs
 
 from mintmark.model.errors import Error, Kind
 from mintmark.model.ssh import SSHPublicKey
+from mintmark.wire import der
 from mintmark.wire.ssh.encoding import Reader, base64_octets, base64_text, mpint, string
 
 ED25519: Final = "ssh-ed25519"
@@ -46,6 +47,22 @@ _CURVES: Final[dict[str, tuple[str, ec.EllipticCurve, ec.ECDSA]]] = {
 _RSA_HASHES: Final[dict[bytes, hashes.HashAlgorithm]] = {
     b"rsa-sha2-256": hashes.SHA256(),
     b"rsa-sha2-512": hashes.SHA512(),
+}
+
+
+def _spki(size: int, *algorithm: str) -> tuple[bytes, int]:
+    """Return what stands before a key in its SubjectPublicKeyInfo, and how long the key is."""
+    identifier = der.sequence(*map(der.oid, algorithm))
+    return der.sequence(identifier, der.bit_string(bytes(size)))[:-size], size
+
+
+# RFC 8410 §4 and RFC 5480 §2.1.1. The key itself is the last field of SSH's form, too.
+_EC: Final = "1.2.840.10045.2.1"
+_SPKI: Final = {
+    ED25519: _spki(32, "1.3.101.112"),
+    "ecdsa-sha2-nistp256": _spki(65, _EC, "1.2.840.10045.3.1.7"),
+    "ecdsa-sha2-nistp384": _spki(97, _EC, "1.3.132.0.34"),
+    "ecdsa-sha2-nistp521": _spki(133, _EC, "1.3.132.0.35"),
 }
 RSA_SIGNATURE: Final = b"rsa-sha2-256"
 _ALGORITHMS: Final = {
@@ -82,7 +99,11 @@ def _parsed(blob: bytes) -> SSHPublicKey:
     sha256 = hashlib.sha256(blob).digest()
     if is_security_key(type_):
         return SSHPublicKey(type_, blob, sha256, sha256, None)
-    spki = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if type_ == RSA:
+        spki = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    else:
+        head, size = _SPKI[type_]
+        spki = head + blob[-size:]
     return SSHPublicKey(type_, blob, sha256, hashlib.sha256(spki).digest(), public_key)
 
 
