@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from mintmark.authority.issuance.leaf import draft_leaf, issue_leaf
 from mintmark.authority.issuance.serial import new_serial
@@ -70,7 +71,7 @@ def build(policy=POLICY, subject="build", names=NAMES, **changes):
         common_names=(subject,),
         lifetimes=provisioner.lifetimes,
     )
-    return replace(who, **changes)
+    return structs.replace(who, **changes)
 
 
 def wish(requester, *names, profile="peer", **changes):

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
+from msgspec import structs
+
 from mintmark.authority.issuance.approval import Approval, SSHApproval
 from mintmark.authority.issuance.ssh import draft_ssh, new_nonce, new_ssh_serial
 from mintmark.authority.issuance.ssh import issue_ssh as sign_draft
@@ -169,8 +171,8 @@ async def renew_ssh(
     predecessor = _ssh(stored)
     holder = _holder_claims(authority, requester, predecessor)
     if holder is not None:  # it speaks for this one certificate, whatever its service may do
-        rule = replace(requester.rule, operations=frozenset({Operation.RENEW}))
-        requester = replace(requester, rule=rule)
+        rule = structs.replace(requester.rule, operations=frozenset({Operation.RENEW}))
+        requester = structs.replace(requester, rule=rule)
     may_act_for(requester, predecessor.service, Operation.RENEW)
     voucher = renewal_claims(authority, requester, predecessor)
     _check_possession(authority, requester, predecessor)
@@ -194,7 +196,9 @@ async def renew_ssh(
     vouching = authority.policy.provisioner_of(predecessor.service)
     issued = await issue_ssh(
         authority,
-        replace(requester, ssh=grant, provisioner="" if vouching is None else vouching.name),
+        structs.replace(
+            requester, ssh=grant, provisioner="" if vouching is None else vouching.name
+        ),
         request,
         idempotency=idempotency,
         operation=Operation.RENEW,
@@ -245,7 +249,7 @@ def _approve(
         client = approve(
             policy,
             # Its own default and least do not apply: the validity is the other one's.
-            replace(requester, lifetimes=None),
+            structs.replace(requester, lifetimes=None),
             replace(
                 identity,
                 lifetime=None,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from mintmark.authority.policy.provisioners import JWK
 from mintmark.authority.workflow.authority import Authority

@@ -7,10 +7,10 @@ pass the handshake. The header that carries it says of itself that nobody has ve
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from cryptography import x509
+from msgspec.structs import replace
 
 from mintmark.authority.policy.provisioners import Provisioner
 from mintmark.authority.workflow.authority import Authority

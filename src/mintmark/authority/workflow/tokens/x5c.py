@@ -7,8 +7,9 @@ wrote let it vouch for others: without them every certificate could ask for ever
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from mintmark.authority.policy.mapping import principals_of
 from mintmark.authority.policy.provisioners import X5C
