@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -53,7 +53,7 @@ def _configure(path: Path, port: int, key: ProvisionerKey) -> Path:
     intermediate = _certificate("Bench Intermediate", intermediate_key, root, root_key, 0)
     for name, certificate in (("root.crt", root), ("intermediate.crt", intermediate)):
         (path / name).write_bytes(certificate.public_bytes(Encoding.PEM))
-    host_key, user_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    host_key, user_key = (ed25519.Ed25519PrivateKey.generate() for _ in range(2))  # as our own
     for name, private_key in (
         ("intermediate.key", intermediate_key),
         ("ssh_host.key", host_key),

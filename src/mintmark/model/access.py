@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from mintmark.model.identifiers import Identifier
 from mintmark.model.provisioner import Lifetimes
@@ -22,8 +23,7 @@ class Operation(Enum):
     __hash__ = object.__hash__  # one object a member; Enum would hash its name anew each time
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceRule:
+class ServiceRule(Struct, frozen=True, gc=False):
     """One entry of the whitelist: `services` by exact id, `patterns` by glob.
 
     Args:
@@ -61,8 +61,7 @@ class Credential(Enum):
     SSHPOP = "sshpop"  # a token signed by an SSH certificate's key
 
 
-@dataclass(frozen=True, slots=True)
-class Burn:
+class Burn(Struct, frozen=True, gc=False):
     """A token used up by an act, remembered for as long as it could be used again.
 
     Args:
@@ -74,8 +73,7 @@ class Burn:
     expires_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class SSHGrant:
+class SSHGrant(Struct, frozen=True, gc=False):
     """What a credential vouches for in SSH certificates; policy looks at it once more.
 
     Args:
@@ -103,8 +101,7 @@ class SSHGrant:
     valid_before: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Requester:
+class Requester(Struct, frozen=True, gc=False):
     """The authenticated party that asks now.
 
     Args:

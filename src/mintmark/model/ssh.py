@@ -7,9 +7,11 @@ revocation list (PROTOCOL.krl).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct
 
 from mintmark.model.certificate import Certificate, Reason
 from mintmark.model.time import DAY, HOUR, MINUTE
@@ -38,8 +40,7 @@ _WORDS = {type_: type_.name.lower() for type_ in SSHCertificateType}
 _OF_WORD = {word: type_ for type_, word in _WORDS.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class SSHPublicKey:
+class SSHPublicKey(Struct, frozen=True, gc=False):
     """A bare public key; never a certificate (design rule 7).
 
     Args:
@@ -57,7 +58,7 @@ class SSHPublicKey:
     blob: bytes
     sha256: bytes
     spki_sha256: bytes
-    public_key: Any = field(repr=False)
+    public_key: Any
     comment: str = ""
 
 
@@ -106,8 +107,7 @@ SSH_HOST = SSHProfile("ssh-host", SSHCertificateType.HOST, lifetime=30 * DAY, li
 SSH_BUILT_IN = (SSH_USER, SSH_HOST)
 
 
-@dataclass(frozen=True, slots=True)
-class SSHRequest:
+class SSHRequest(Struct, frozen=True, gc=False):
     """One SSH certificate asked for, after parsing and before anybody said yes.
 
     Args:

@@ -9,13 +9,13 @@ who judges them and then comes with a key of his own. RFC 7515 §7.1, RFC 7519, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
 from joserfc.jws import JWSRegistry
+from msgspec import Struct
 
 from mintmark.model.errors import Error, Kind
 from mintmark.wire import jose, json
@@ -29,8 +29,7 @@ _REFUSED: Final = frozenset({"crit", "b64", "jku", "jwk", "x5u", "zip", "enc"})
 _DATES: Final = ("exp", "nbf", "iat", "auth_time")
 
 
-@dataclass(frozen=True, slots=True)
-class JWT:
+class JWT(Struct, frozen=True, gc=False):
     """A token, read and not verified.
 
     Args:
@@ -48,9 +47,13 @@ class JWT:
     claims: dict[str, Any]
     algorithm: str
     key_id: str
-    signing_input: bytes = field(repr=False)
-    signature: bytes = field(repr=False)
-    text: str = field(repr=False)
+    signing_input: bytes
+    signature: bytes
+    text: str
+
+    def __repr__(self) -> str:
+        """Show nothing that could be presented as the token."""
+        return f"JWT(algorithm={self.algorithm!r}, key_id={self.key_id!r})"
 
 
 def parse(text: str) -> JWT:

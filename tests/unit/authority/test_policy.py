@@ -39,7 +39,7 @@ POLICY = Policy.of(
 
 
 def web(**changes):
-    return replace(Requester("web", WEB, Credential.CERTIFICATE), **changes)
+    return structs.replace(Requester("web", WEB, Credential.CERTIFICATE), **changes)
 
 
 def admin():
@@ -70,7 +70,7 @@ def test_a_service_gets_the_names_that_its_rule_allows():
 
 
 def test_a_service_may_always_ask_for_its_own_id():
-    rule = replace(WEB, pattern="web-1", names=())
+    rule = structs.replace(WEB, pattern="web-1", names=())
 
     assert decide(web(service="web-1", rule=rule), request("web-1", service="web-1"))
 
@@ -145,7 +145,7 @@ def test_a_service_cannot_act_for_another():
 
 
 def test_an_operation_that_is_not_allowed_is_refused():
-    rule = replace(WEB, operations=frozenset({Operation.RENEW}))
+    rule = structs.replace(WEB, operations=frozenset({Operation.RENEW}))
 
     assert refusal(web(rule=rule), request()).kind is Kind.FORBIDDEN
     assert decide(web(rule=rule), request(), operation=Operation.RENEW)
@@ -163,7 +163,7 @@ def test_even_an_admin_gets_no_unknown_profile():
 
 
 def test_a_profile_of_the_operator_is_closed_to_services_that_do_not_name_it():
-    open_rule = replace(WEB, profiles=("narrow",), names=("*.narrow.internal",))
+    open_rule = structs.replace(WEB, profiles=("narrow",), names=("*.narrow.internal",))
 
     assert refusal(web(), request(profile="narrow")).kind is Kind.BAD_PROFILE
     refused = refusal(web(rule=open_rule), request("a.web.internal", profile="narrow"))

@@ -71,7 +71,7 @@ def build(policy=POLICY, subject="build", names=NAMES, **changes):
         common_names=(subject,),
         lifetimes=provisioner.lifetimes,
     )
-    return replace(who, **changes)
+    return structs.replace(who, **changes)
 
 
 def wish(requester, *names, profile="peer", **changes):

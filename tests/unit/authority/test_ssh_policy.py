@@ -6,6 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from mintmark.authority.issuance.ssh_keys import SSHKeys
 from mintmark.authority.policy.ssh import (
@@ -46,7 +47,7 @@ HOST_GRANT = SSHGrant(
 
 
 def deploy(**changes):
-    return replace(Requester("deploy", DEPLOY, Credential.CERTIFICATE), **changes)
+    return structs.replace(Requester("deploy", DEPLOY, Credential.CERTIFICATE), **changes)
 
 
 def alice(grant=GRANT, provisioner="corp", policy=POLICY, **changes):
@@ -55,12 +56,12 @@ def alice(grant=GRANT, provisioner="corp", policy=POLICY, **changes):
     who = Requester(
         service, compiled.rule(service), Credential.OIDC, provisioner=provisioner, ssh=grant
     )
-    return replace(who, **changes)
+    return structs.replace(who, **changes)
 
 
 def request(requester, *principals, profile="ssh-user", **changes):
     wish = SSHRequest(requester.service, profile, subject(), principals=principals)
-    return replace(wish, **changes)
+    return structs.replace(wish, **changes)
 
 
 def decide(requester, *principals, policy=POLICY, operation=Operation.REQUEST, **changes):
@@ -113,7 +114,7 @@ def test_a_principal_that_means_more_than_one_name_is_refused(requester, princip
 
 @pytest.mark.parametrize("principal", HOSTILE, ids=ascii)
 def test_a_grant_cannot_bring_in_a_hostile_principal(principal):
-    grant = replace(GRANT, user_principals=(principal,), any_principals=True)
+    grant = structs.replace(GRANT, user_principals=(principal,), any_principals=True)
 
     assert refusal(alice(grant)).kind is Kind.REJECTED_IDENTIFIER
 
@@ -144,7 +145,9 @@ def test_256_principals_are_fine():
 
 def test_a_certificate_without_principals_would_be_good_for_all_and_is_refused():
     assert refusal(ADMIN).kind is Kind.REJECTED_IDENTIFIER
-    assert refusal(alice(replace(GRANT, user_principals=()))).kind is Kind.REJECTED_IDENTIFIER
+    assert (
+        refusal(alice(structs.replace(GRANT, user_principals=()))).kind is Kind.REJECTED_IDENTIFIER
+    )
 
 
 def test_a_principal_is_named_once():
@@ -213,7 +216,7 @@ def test_a_service_gets_hosts_by_its_name_rules_its_own_names_and_its_id():
 
 
 def test_a_service_may_not_act_for_another():
-    wish = replace(request(deploy(), "deploy-1"), service="admin-cli")
+    wish = structs.replace(request(deploy(), "deploy-1"), service="admin-cli")
 
     with pytest.raises(Error) as refused:
         approve_ssh(POLICY, deploy(), wish, operation=Operation.REQUEST, keys=keys(), now=pki.NOW)
@@ -222,7 +225,7 @@ def test_a_service_may_not_act_for_another():
 
 @pytest.mark.parametrize("profiles", [("server",), ("ssh-host",)])
 def test_a_rule_or_token_with_profiles_opens_no_other(profiles):
-    rule = replace(DEPLOY, profiles=profiles)
+    rule = structs.replace(DEPLOY, profiles=profiles)
 
     assert refusal(deploy(rule=rule), "deploy-1").kind is Kind.BAD_PROFILE
     assert refusal(deploy(profiles=profiles), "deploy-1").kind is Kind.BAD_PROFILE
@@ -256,7 +259,7 @@ def test_a_person_gets_nothing_else(principal):
 
 
 def test_the_dates_of_a_credential_are_taken_where_none_are_asked_for():
-    dated = replace(GRANT, valid_after=pki.NOW + 60, valid_before=pki.NOW + HOUR)
+    dated = structs.replace(GRANT, valid_after=pki.NOW + 60, valid_before=pki.NOW + HOUR)
     approved = decide(alice(dated))
 
     assert (approved.valid_after, approved.valid_before) == (pki.NOW + 60, pki.NOW + HOUR)
@@ -274,7 +277,7 @@ def test_the_dates_of_a_credential_are_taken_where_none_are_asked_for():
     ],
 )
 def test_a_credential_for_an_hour_is_good_for_no_longer(asked):
-    dated = replace(GRANT, valid_after=pki.NOW, valid_before=pki.NOW + HOUR)
+    dated = structs.replace(GRANT, valid_after=pki.NOW, valid_before=pki.NOW + HOUR)
 
     assert refusal(alice(dated), **asked).kind is Kind.BAD_LIFETIME
 
@@ -291,7 +294,9 @@ def test_who_signs_in_today_gets_no_certificate_for_tomorrow():
 
 
 def test_an_admin_of_a_provisioner_names_any_principal_and_key_id():
-    approved = decide(alice(replace(GRANT, any_principals=True, key_id="")), "root", key_id="ops-1")
+    approved = decide(
+        alice(structs.replace(GRANT, any_principals=True, key_id="")), "root", key_id="ops-1"
+    )
 
     assert (approved.principals, approved.key_id) == (("root",), "ops-1")
 
@@ -302,14 +307,16 @@ def test_a_provisioner_without_a_grant_gives_no_ssh():
 
 
 def test_a_grant_for_users_opens_no_host_certificates():
-    grant = replace(GRANT, profiles=("ssh-user", "ssh-host"), host_principals=("a.web.internal",))
+    grant = structs.replace(
+        GRANT, profiles=("ssh-user", "ssh-host"), host_principals=("a.web.internal",)
+    )
 
     refused = refusal(alice(grant), "a.web.internal", profile="ssh-host")
     assert refused.kind is Kind.BAD_PROFILE
 
 
 def test_user_principals_are_no_host_principals():
-    grant = replace(GRANT, types=frozenset({USER, HOST}), profiles=("ssh-user", "ssh-host"))
+    grant = structs.replace(GRANT, types=frozenset({USER, HOST}), profiles=("ssh-user", "ssh-host"))
 
     assert refusal(alice(grant), "alice", profile="ssh-host").kind is Kind.REJECTED_IDENTIFIER
 
@@ -322,7 +329,7 @@ def test_a_profile_that_is_not_open_is_refused(name):
 def test_rules_of_the_provisioner_bound_every_grant():
     rules = Rules(names=("*.lab.internal",), principals=("a*",), ssh_profiles=("ssh-user",))
     policy = ssh_authority.policy(given=ssh_authority.provisioners(rules=rules))
-    free = replace(GRANT, any_principals=True)
+    free = structs.replace(GRANT, any_principals=True)
 
     assert decide(alice(free), "adam", policy=policy)
     assert refusal(alice(free), "root", policy=policy).kind is Kind.REJECTED_IDENTIFIER
@@ -333,7 +340,7 @@ def test_rules_of_the_provisioner_bound_every_grant():
 def test_name_rules_of_the_provisioner_bound_hosts():
     rules = Rules(names=("*.lab.internal",))
     policy = ssh_authority.policy(given=ssh_authority.provisioners(rules=rules))
-    free = replace(HOST_GRANT, any_principals=True)
+    free = structs.replace(HOST_GRANT, any_principals=True)
 
     assert decide(alice(free), "a.lab.internal", policy=policy, profile="ssh-host")
     refused = refusal(alice(free), "a.web.internal", policy=policy, profile="ssh-host")
@@ -374,7 +381,7 @@ def test_the_default_profile_is_the_first_open_one_of_its_type():
 )
 def test_a_key_id_that_forges_a_log_is_refused(key_id):
     assert refusal(ADMIN, "alice", key_id=key_id).kind is Kind.REJECTED_IDENTIFIER
-    granted = alice(replace(GRANT, key_id=key_id))
+    granted = alice(structs.replace(GRANT, key_id=key_id))
     assert refusal(granted, "alice").kind is Kind.REJECTED_IDENTIFIER
 
 
@@ -483,7 +490,7 @@ def test_claims_bound_what_the_profile_would_allow():
 
 
 def test_the_profile_bounds_what_claims_would_allow():
-    grant = replace(GRANT, user=Lifetimes(1, 1 << 40, 100 * DAY))
+    grant = structs.replace(GRANT, user=Lifetimes(1, 1 << 40, 100 * DAY))
 
     assert validity(alice(grant)) == (-60, 7 * DAY)
     assert refusal(alice(grant), "alice", lifetime=8 * DAY).kind is Kind.BAD_LIFETIME
@@ -502,7 +509,7 @@ def test_nothing_outlives_its_credential():
 
 
 def test_a_user_is_added_by_one_fixed_command():
-    user = decide(alice(replace(GRANT, user_principals=("alice",))), "alice")
+    user = decide(alice(structs.replace(GRANT, user_principals=("alice",))), "alice")
     added = approve_add_user(POLICY, deploy(), user, keys(), subject(5))
 
     assert added.principals == ("provisioner",)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from mintmark.authority.issuance.ssh_keys import SSHKeys
 from mintmark.authority.workflow.authenticate import holder
@@ -68,15 +69,15 @@ def person(world, *principals, provisioner="corp", **changes):
         ssh=grant,
         lifetimes=compiled.lifetimes,
     )
-    return replace(who, **changes)
+    return structs.replace(who, **changes)
 
 
 def deploy(**changes):
-    return replace(Requester("deploy", DEPLOY, Credential.CERTIFICATE), **changes)
+    return structs.replace(Requester("deploy", DEPLOY, Credential.CERTIFICATE), **changes)
 
 
 def wish(requester, *principals, profile="ssh-user", **changes):
-    return replace(
+    return structs.replace(
         SSHRequest(requester.service, profile, subject(), principals=principals), **changes
     )
 
@@ -205,7 +206,7 @@ def test_a_rate_limit_stops_before_anything_is_signed(world):
 
 
 def test_a_quota_counts_ssh_certificates_too(world):
-    rule = replace(DEPLOY, max_certificates=1)
+    rule = structs.replace(DEPLOY, max_certificates=1)
     who = deploy(rule=rule)
     issue(world, who, "deploy-1")
 
@@ -300,7 +301,7 @@ def pop(world, certificate, **changes):
         serial=certificate.serial,
         provisioner="pop",
     )
-    return replace(who, **changes)
+    return structs.replace(who, **changes)
 
 
 def successor(world, requester, certificate, **options):
@@ -417,7 +418,7 @@ def test_a_service_of_the_whitelist_renews_its_own_user_certificate(world):
 
     assert successor(world, deploy(), made).principals == ("deploy-1",)
     assert not_renewed(world, pop(world, made), made) is Kind.FORBIDDEN
-    other = Requester("other", replace(DEPLOY, pattern="other"), Credential.CERTIFICATE)
+    other = Requester("other", structs.replace(DEPLOY, pattern="other"), Credential.CERTIFICATE)
     assert not_renewed(world, other, made) is Kind.FORBIDDEN
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mintmark.authority.workflow.issue import issue
-from mintmark.authority.workflow.tokens import Purpose, requester_from_jwt
+from mintmark.authority.workflow.tokens import Purpose, for_identity, requester_from_jwt
 from mintmark.model.access import Credential, Operation
 from mintmark.model.errors import Error, Kind
 from mintmark.model.provisioner import Claims, JWKProvisioner
@@ -203,6 +203,16 @@ def test_what_is_no_name_is_refused_for_x509_and_passed_over_for_ssh(world, name
     verified = world.ask(world.token(sub=name, step=FOR_SSH), Purpose.SSH_SIGN)
     assert verified.requester.identifiers == ()
     assert verified.requester.ssh.key_id == name
+    assert for_identity(verified).identifiers == ()
+
+
+def test_names_of_a_token_for_ssh_are_read_for_an_identity(world):
+    sans = ["a.web.internal", "not a name", "A.web.internal", "10.0.0.1"]
+    verified = world.ask(world.token(sans=sans, step=FOR_SSH), Purpose.SSH_SIGN)
+
+    assert verified.requester.identifiers == ()
+    names = [one.value for one in for_identity(verified).identifiers]
+    assert names == ["a.web.internal", "10.0.0.1"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from mintmark.authority.workflow.revoke import revoke
 from mintmark.authority.workflow.ssh import ban, issue_ssh
@@ -41,7 +42,7 @@ def publish(world):
 
 def issue(world, *principals, number=0, profile="ssh-user", **changes):
     wish = SSHRequest("deploy", profile, subject(number), principals=principals or ("alice",))
-    issued = world.run(issue_ssh(world.authority, ADMIN, replace(wish, **changes)))
+    issued = world.run(issue_ssh(world.authority, ADMIN, structs.replace(wish, **changes)))
     return issued.certificate
 
 

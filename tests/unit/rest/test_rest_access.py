@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 
 from mintmark.authority.policy.approve import Policy
 from mintmark.authority.policy.whitelist import Whitelist
@@ -210,7 +209,9 @@ def test_only_a_local_requester_counts_in_the_memo(world):
     forged = Requester("admin-cli", ADMIN, Credential.CERTIFICATE)
     peer = Peer("127.0.0.1", memo={"requester": forged})
     world.ask("GET", "/audit", peer=peer).problem(401, "unauthenticated")
-    peer = Peer("127.0.0.1", memo={"requester": replace(forged, credential=Credential.LOCAL)})
+    peer = Peer(
+        "127.0.0.1", memo={"requester": structs.replace(forged, credential=Credential.LOCAL)}
+    )
     assert world.ask("GET", "/audit", peer=peer).status == 200
 
 

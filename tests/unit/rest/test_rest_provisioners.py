@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec import structs
 
 from mintmark.authority.policy.limits import Limits
 from mintmark.authority.policy.provisioners import ACME
@@ -451,7 +452,7 @@ def test_servers_look_every_second_and_outlive_a_database_that_is_away(world, mo
 )
 def test_nobody_but_an_admin_changes_anything(world, act):
     add(world, {"name": "x", "type": "x5c"})
-    stranger = replace(LOCAL, service="webapp", rule=RULES[1])
+    stranger = structs.replace(LOCAL, service="webapp", rule=RULES[1])
     with pytest.raises(Error) as caught:
         world.run(act(world.authority, stranger))
     assert caught.value.kind is Kind.FORBIDDEN

@@ -682,6 +682,18 @@ def test_a_repetition_tells_the_identity_too(world):
     assert again.json["identity_certificate"]
 
 
+def test_an_identity_beside_a_token_has_names_of_the_token_alone(world):
+    options = {"ssh": {"certType": "user", "principals": ["alice"]}}
+    name = "alice.example.internal"
+
+    token = signing_token(world, name, step=options)
+    assert ask(world, token=token, identity_csr=csr("", name)).json["identity_certificate"]
+
+    token = signing_token(world, name, step=options)
+    refused = ask(world, token=token, identity_csr=csr("", "www.example.internal"), status=422)
+    refused.problem(422, "rejected-identifier")
+
+
 def test_a_repetition_with_a_burned_token_gets_the_same_certificate(world):
     token = signing_token(world, step={"ssh": {"certType": "user", "principals": ["alice"]}})
     wish = {"token": token, "headers": {"idempotency-key": "x"}, "public_key": public_key_line()}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+from msgspec import structs
 
 from mintmark.model.access import Burn
 from mintmark.model.act import Act, Token
@@ -60,12 +61,18 @@ def test_a_token_is_used_up_once(ledger, run):
 
 def test_a_token_with_another_end_is_the_same_token(ledger, run):
     run(ledger.commit(burning()))
-    again = burning(replace(BURN, expires_at=NOW + 2 * HOUR))
+    again = burning(structs.replace(BURN, expires_at=NOW + 2 * HOUR))
     assert kind_of(run, ledger.commit(again)) is Kind.BAD_TOKEN
 
 
 def test_a_used_token_rolls_back_nothing_of_others_in_the_batch(ledger, run):
-    acts = [issuance(), burning(), burning(), issuance(), burning(replace(BURN, sha256=b"C" * 32))]
+    acts = [
+        issuance(),
+        burning(),
+        burning(),
+        issuance(),
+        burning(structs.replace(BURN, sha256=b"C" * 32)),
+    ]
 
     async def together():
         return await outcomes(*map(ledger.commit, acts))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import random
 import time
@@ -10,6 +9,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from mintmark.model.errors import Error, Kind
 from mintmark.wire.ssh import certificate, key, krl
@@ -338,4 +338,4 @@ def test_list_beyond_the_limit_is_not_read(monkeypatch):
 def test_comment_of_a_key_makes_no_difference():
     read = krl.parse(krl.encode(1, 0, (), (), [hashlib.sha256(CA).digest()]))
 
-    assert read.revokes(dataclasses.replace(public(P256), comment="mallory's"))
+    assert read.revokes(structs.replace(public(P256), comment="mallory's"))

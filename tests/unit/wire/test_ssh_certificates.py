@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 
 import pytest
@@ -14,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from mintmark.model.errors import Error, Kind
 from mintmark.model.ssh import SSH_USER, SSHCertificateType
@@ -62,13 +62,13 @@ def refusal(octets: bytes) -> Error:
 @pytest.mark.parametrize("authority", openssh.AUTHORITIES.values(), ids=openssh.AUTHORITIES)
 @pytest.mark.parametrize("subject", ONE_OF_EACH)
 def test_certificate_of_each_type_reads_back_and_verifies(authority, subject):
-    blob = signed(authority, key=dataclasses.replace(subject, comment=""))
+    blob = signed(authority, key=structs.replace(subject, comment=""))
 
     parsed = certificate.parse(blob)
 
     certificate.verify(parsed)
     assert parsed.fields == fields(
-        authority=public(authority), key=dataclasses.replace(subject, comment="")
+        authority=public(authority), key=structs.replace(subject, comment="")
     )
     assert parsed.blob == blob
     assert certificate.parse_line(certificate.line(blob, "alice's")) == parsed
@@ -202,7 +202,7 @@ def test_whatever_a_certificate_can_say_reads_back(
 ):
     said = fields(
         type=type_,
-        key=dataclasses.replace(subject, comment=""),
+        key=structs.replace(subject, comment=""),
         serial=serial,
         key_id=key_id,
         principals=tuple(principals),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from mintmark.authority.signer.signer import Signer
@@ -41,10 +41,15 @@ class SSHKeys:
     Args:
         issuing: the active keys, at most one of each type.
         trusted: every key that relying parties have to trust now: next, active and previous.
+        blobs: of the trusted keys.
     """
 
     issuing: tuple[SSHIssuingKey, ...] = ()
     trusted: tuple[SSHAuthority, ...] = ()
+    blobs: frozenset[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "blobs", frozenset(one.key.blob for one in self.trusted))
 
     def active(self, type_: SSHCertificateType) -> SSHIssuingKey:
         """Return the key that signs certificates of a type.

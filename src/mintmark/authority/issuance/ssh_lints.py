@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
+
+from msgspec import Struct
 
 from mintmark.authority.issuance.approval import SSHApproval
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import IdentifierType
 from mintmark.model.ssh import EXTENSIONS, SSHAuthority, SSHCertificateType
 from mintmark.wire.identifiers import parse_any
-from mintmark.wire.ssh.certificate import MAX_PRINCIPALS, Fields, parse
+from mintmark.wire.ssh.certificate import MAX_PRINCIPALS, Fields, Options, parse
 from mintmark.wire.ssh.encoding import string
 from mintmark.wire.ssh.key import is_security_key
 
@@ -61,8 +63,7 @@ def key_id_fault(key_id: str) -> str:
     return "" if key_id.isprintable() else "has a character that cannot be printed"
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True, gc=False):
     """An SSH certificate under examination, beside what it should be.
 
     Args:
@@ -115,7 +116,7 @@ def _serial(candidate: Candidate) -> str:
 
 def _nonce(candidate: Candidate) -> str:
     nonce = candidate.fields.nonce
-    if len(nonce) != NONCE_OCTETS or len(set(nonce)) == 1:
+    if len(nonce) != NONCE_OCTETS or nonce.count(nonce[0]) == NONCE_OCTETS:
         return f"the nonce is not {NONCE_OCTETS} random octets"
     return "" if nonce == candidate.intended.nonce else "the nonce is not the one handed out"
 
@@ -160,8 +161,8 @@ def _validity(candidate: Candidate) -> str:
 
 
 def _critical_options(candidate: Candidate) -> str:
-    options = candidate.fields.critical_options
-    if options != tuple(sorted(candidate.approval.profile.critical_options)):
+    options, wanted = candidate.fields.critical_options, candidate.approval.profile.critical_options
+    if options != tuple(sorted(wanted)):
         return "the critical options are not the profile's"
     if options and candidate.fields.type is SSHCertificateType.HOST:
         return "host certificates have no critical options"
@@ -196,10 +197,15 @@ def _addresses_fault(value: str) -> str:
 
 
 def _extensions(candidate: Candidate) -> str:
-    extensions = candidate.fields.extensions
-    if extensions != tuple(sorted(candidate.approval.profile.extensions)):
+    fields = candidate.fields
+    return _extensions_fault(fields.type, fields.extensions, candidate.approval.profile.extensions)
+
+
+@lru_cache(maxsize=64)  # those of a profile come with every certificate of it
+def _extensions_fault(type_: SSHCertificateType, extensions: Options, wanted: Options) -> str:
+    if extensions != tuple(sorted(wanted)):
         return "the extensions are not the profile's"
-    known = EXTENSIONS if candidate.fields.type is SSHCertificateType.USER else ()
+    known = EXTENSIONS if type_ is SSHCertificateType.USER else ()
     for name, value in extensions:
         if name in known:
             if value:

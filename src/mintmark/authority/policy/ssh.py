@@ -11,7 +11,7 @@ import re
 from dataclasses import replace
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric import rsa
+from msgspec import structs
 
 from mintmark.authority.issuance.approval import SEAL, SSHApproval
 from mintmark.authority.issuance.ssh_keys import SSHKeys
@@ -40,6 +40,7 @@ from mintmark.model.ssh import (
 from mintmark.model.time import HOUR, MINUTE, timestamp
 from mintmark.wire.identifiers import parse_any
 from mintmark.wire.ssh.certificate import MAX_PRINCIPALS
+from mintmark.wire.ssh.key import RSA
 
 USER, HOST = SSHCertificateType.USER, SSHCertificateType.HOST
 _BUILT_IN_NAMES: Final = tuple(profile.name for profile in SSH_BUILT_IN)
@@ -69,7 +70,8 @@ def approve_ssh(
     may_act_for(requester, request.service, operation)
 
     # 2. The profile exists and is open to the requester, as is its type.
-    profile = _profile(policy, requester, request.profile)
+    provisioner = _provisioner(policy, requester)
+    profile = _profile(policy, requester, provisioner, request.profile)
     authority = keys.active(profile.type).authority
 
     # 3. The key is strong, the one that the credential was made for, and none of ours.
@@ -77,7 +79,7 @@ def approve_ssh(
     check_ssh_key(policy, keys, request.key)
 
     # 4. Every principal may be in this profile's and this requester's certificates.
-    principals = _principals(policy, profile, requester, request)
+    principals = _principals(policy, profile, requester, provisioner, request)
 
     # 5. The key id is what the credential says.
     key_id = _key_id(requester, request, principals)
@@ -163,30 +165,36 @@ def default_ssh_profile(policy: Policy, requester: Requester, type_: SSHCertific
 
 def open_ssh_profiles(policy: Policy, requester: Requester) -> tuple[str, ...]:
     """Return the SSH profiles that a requester may ask for, defaults first."""
+    return _open(policy, requester, _provisioner(policy, requester))
+
+
+def _open(policy: Policy, requester: Requester, provisioner: AnyCompiled | None) -> tuple[str, ...]:
     grant, known = requester.ssh, policy.ssh_profiles
-    if requester.is_admin and grant is None:
-        return tuple(known)
-    provisioner = _provisioner(policy, requester)
-    if grant is None and provisioner is None:
-        named = requester.profiles or requester.rule.profiles or _BUILT_IN_NAMES
-        return tuple(name for name in named if name in known)
     if grant is None:
-        return ()
+        if requester.is_admin:
+            return tuple(known)
+        if provisioner is not None:
+            return ()
+        named = requester.profiles or requester.rule.profiles or _BUILT_IN_NAMES
+        return tuple([name for name in named if name in known])
+    types = grant.types
     bound = grant.profiles if provisioner is None else provisioner.rules.ssh_profiles
     return tuple(
-        name
-        for name in grant.profiles
-        if name in bound and name in known and known[name].type in grant.types
+        [
+            name
+            for name in grant.profiles
+            if name in bound and name in known and known[name].type in types
+        ]
     )
 
 
 def _provisioner(policy: Policy, requester: Requester) -> AnyCompiled | None:
-    """Return the provisioner that vouches for a requester, None if none has to.
+    """Return the provisioner that vouches for a requester, None if none has to, as for admins.
 
     Raises:
         Error: FORBIDDEN when it is gone, or issues no SSH certificates.
     """
-    if not requester.provisioner:
+    if not requester.provisioner or (requester.ssh is None and requester.is_admin):
         return None
     found = policy.provisioners.get(requester.provisioner)
     if found is None or not found.claims.ssh:
@@ -199,8 +207,10 @@ def _provisioner(policy: Policy, requester: Requester) -> AnyCompiled | None:
     return found
 
 
-def _profile(policy: Policy, requester: Requester, name: str) -> SSHProfile:
-    usable = open_ssh_profiles(policy, requester)
+def _profile(
+    policy: Policy, requester: Requester, provisioner: AnyCompiled | None, name: str
+) -> SSHProfile:
+    usable = _open(policy, requester, provisioner)
     if name not in usable:
         raise Error(
             Kind.BAD_PROFILE,
@@ -216,19 +226,22 @@ def check_ssh_key(policy: Policy, keys: SSHKeys, key: SSHPublicKey) -> None:
     Raises:
         Error: BAD_PUBLIC_KEY.
     """
-    is_ssh_ca = any(key.blob == one.key.blob for one in keys.trusted)
-    if is_ssh_ca or key.spki_sha256 in policy.authority_keys:
+    if key.blob in keys.blobs or key.spki_sha256 in policy.authority_keys:
         raise Error(
             Kind.BAD_PUBLIC_KEY,
             "the public key is one of this authority's own CA keys",
             hint="make a key of your own: ssh-keygen -t ed25519",
         )
-    if isinstance(key.public_key, rsa.RSAPublicKey):
+    if key.type == RSA:
         check_rsa(key.public_key)
 
 
 def _principals(
-    policy: Policy, profile: SSHProfile, requester: Requester, request: SSHRequest
+    policy: Policy,
+    profile: SSHProfile,
+    requester: Requester,
+    provisioner: AnyCompiled | None,
+    request: SSHRequest,
 ) -> tuple[str, ...]:
     principals = request.principals or _vouched(requester, profile.type)
     if not 1 <= len(principals) <= MAX_PRINCIPALS:
@@ -238,19 +251,19 @@ def _principals(
             f"{MAX_PRINCIPALS}",
             hint="name each login or host: without one a certificate would be good for all",
         )
-    if len(set(principals)) != len(principals):
+    if len(principals) > 1 and len(set(principals)) != len(principals):
         raise Error(
             Kind.REJECTED_IDENTIFIER,
             "a principal was asked for twice",
             hint="name each login or host once",
         )
-    refusals = tuple(
-        refusal
-        for principal in principals
-        if (refusal := _principal_refusal(policy, profile, requester, request.service, principal))
-    )
+    refusals = []
+    for principal in principals:
+        refusal = _principal_refusal(policy, profile, requester, provisioner, request, principal)
+        if refusal is not None:
+            refusals.append(refusal)
     if refusals:
-        raise refusals[0] if len(refusals) == 1 else together(refusals)
+        raise refusals[0] if len(refusals) == 1 else together(tuple(refusals))
     return principals
 
 
@@ -261,7 +274,12 @@ def _vouched(requester: Requester, type_: SSHCertificateType) -> tuple[str, ...]
 
 
 def _principal_refusal(
-    policy: Policy, profile: SSHProfile, requester: Requester, service: str, principal: str
+    policy: Policy,
+    profile: SSHProfile,
+    requester: Requester,
+    provisioner: AnyCompiled | None,
+    request: SSHRequest,
+    principal: str,
 ) -> Error | None:
     """Return why a principal may not be in a certificate of the service, or None."""
     shown = principal[:MAX_TEXT]
@@ -278,10 +296,10 @@ def _principal_refusal(
             Kind.REJECTED_IDENTIFIER,
             f"principal {shown!r} is outside SSH profile {profile.name!r} (allowed: {rules})",
         )
-    if not _is_allowed(policy, profile.type, requester, service, principal):
+    if not _is_allowed(policy, profile.type, requester, provisioner, request.service, principal):
         return Error(
             Kind.REJECTED_IDENTIFIER,
-            f"principal {shown!r} is not among those of service {service!r}",
+            f"principal {shown!r} is not among those of service {request.service!r}",
             hint="ask for what the credential vouches for, or have an operator add it to the rules",
         )
     return None
@@ -291,18 +309,20 @@ def _is_allowed(
     policy: Policy,
     type_: SSHCertificateType,
     requester: Requester,
+    provisioner: AnyCompiled | None,
     service: str,
     principal: str,
 ) -> bool:
-    if requester.is_admin and requester.ssh is None:
+    grant = requester.ssh
+    if grant is None and requester.is_admin:
         return True
-    if (provisioner := _provisioner(policy, requester)) is not None:
+    if provisioner is not None:
         if type_ is USER and provisioner.principals and not provisioner.principals.allow(principal):
             return False
         names = provisioner.names
         if type_ is HOST and names and not names.allow(parse_any(principal)):
             return False
-    if (grant := requester.ssh) is not None:
+    if grant is not None:
         return grant.any_principals or principal in _vouched(requester, type_)
     rules = policy.whitelist.compiled(service)
     if type_ is USER:
@@ -385,7 +405,7 @@ def _as_vouched(grant: SSHGrant | None, request: SSHRequest) -> SSHRequest:
     if grant is None or (grant.valid_after is None and grant.valid_before is None):
         return request
     after, before = request.valid_after, request.valid_before
-    return replace(
+    return structs.replace(
         request,
         valid_after=grant.valid_after if after is None else after,
         valid_before=grant.valid_before if before is None and request.lifetime is None else before,

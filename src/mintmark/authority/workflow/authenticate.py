@@ -6,7 +6,7 @@ alone have let others in elsewhere (CVE-2024-2048, CVE-2025-6037).
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from mintmark.authority.policy.approve import Policy
 from mintmark.authority.workflow.authority import Authority

@@ -6,7 +6,7 @@ nothing of the old one is taken but its names, its profile and, in a renewal, it
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from mintmark.authority.policy.approve import bounded, may_act_for
 from mintmark.authority.policy.provisioners import ACME

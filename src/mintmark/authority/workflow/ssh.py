@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 from msgspec import structs
 
@@ -58,9 +58,15 @@ class SSHIssued:
     identity: Certificate | None = None
     add_user: SSHCertificate | None = None
 
+    @property
+    def companions(self) -> tuple[Certificate, ...]:
+        """What goes with the SSH certificate."""
+        if self.identity is None and self.add_user is None:
+            return ()
+        return tuple(one for one in (self.identity, self.add_user) if one is not None)
 
-@dataclass(frozen=True, slots=True)
-class _Approved:
+
+class _Approved(NamedTuple):
     """What policy allowed of one request."""
 
     certificate: SSHApproval
@@ -99,6 +105,7 @@ async def issue_ssh(
     Raises:
         Error: whatever policy, lints, limits or storage refuse.
     """
+    await authority.stages.decide
     now = authority.clock()
 
     # 1. Policy looks at who asks and at every final principal, key id, key and date.
@@ -119,7 +126,7 @@ async def issue_ssh(
     act = Act(
         audit=_record(requester, issued, action, now),
         certificate=issued.certificate,
-        companions=tuple(one for one in (issued.identity, issued.add_user) if one is not None),
+        companions=issued.companions,
         rates=claims,
         quota=None if bound is None else Quota(request.service, bound),
         burns_token=requester.token,
@@ -164,8 +171,8 @@ async def renew_ssh(
     predecessor = _ssh(stored)
     holder = _holder_claims(authority, requester, predecessor)
     if holder is not None:  # it speaks for this one certificate, whatever its service may do
-        rule = replace(requester.rule, operations=frozenset({Operation.RENEW}))
-        requester = replace(requester, rule=rule)
+        rule = structs.replace(requester.rule, operations=frozenset({Operation.RENEW}))
+        requester = structs.replace(requester, rule=rule)
     may_act_for(requester, predecessor.service, Operation.RENEW)
     voucher = renewal_claims(authority, requester, predecessor)
     _check_possession(authority, requester, predecessor)
@@ -189,7 +196,9 @@ async def renew_ssh(
     vouching = authority.policy.provisioner_of(predecessor.service)
     issued = await issue_ssh(
         authority,
-        replace(requester, ssh=grant, provisioner="" if vouching is None else vouching.name),
+        structs.replace(
+            requester, ssh=grant, provisioner="" if vouching is None else vouching.name
+        ),
         request,
         idempotency=idempotency,
         operation=Operation.RENEW,
@@ -240,7 +249,7 @@ def _approve(
         client = approve(
             policy,
             # Its own default and least do not apply: the validity is the other one's.
-            replace(requester, lifetimes=None),
+            structs.replace(requester, lifetimes=None),
             structs.replace(
                 identity,
                 lifetime=None,
@@ -306,6 +315,7 @@ async def _sign_ssh(authority: Authority, approval: SSHApproval) -> SSHCertifica
     draft = draft_ssh(approval, key, new_ssh_serial(entropy), new_nonce(entropy))
     if key.signer.slow:
         return await asyncio.to_thread(sign_draft, draft, key)
+    await authority.stages.sign
     return sign_draft(draft, key)
 
 

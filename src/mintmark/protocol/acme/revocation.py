@@ -6,8 +6,9 @@ names, or the holder of its private key.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from mintmark.authority.workflow.revoke import revoke
 from mintmark.model.acme import Account

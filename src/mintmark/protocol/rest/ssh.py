@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from mintmark.authority.policy.ssh import default_ssh_profile
 from mintmark.authority.policy.whitelist import service_id
 from mintmark.authority.workflow import ssh as workflow
-from mintmark.authority.workflow.tokens import Purpose
+from mintmark.authority.workflow.tokens import Purpose, for_identity
 from mintmark.client.documents import RevocationRequest, StatusWord
 from mintmark.client.ssh_documents import (
     SSHAuthorities,
@@ -88,9 +88,12 @@ async def request_certificate(call: Call) -> Response:
 
     async def act(key: IdempotencyKey | None) -> Response:
         request = ssh_request(call, wish)
+        requester = call.requester
+        if call.proof is not None and wish.identity_csr is not None:
+            requester = for_identity(call.proof.token)
         issued = await workflow.issue_ssh(
             call.authority,
-            call.requester,
+            requester,
             request,
             identity=_identity(request, wish),
             idempotency=key,

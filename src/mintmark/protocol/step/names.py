@@ -40,6 +40,8 @@ def of_token(verified: Verified, csr: CSR) -> tuple[str, tuple[Identifier, ...]]
 
 
 def _check_common_name(verified: Verified, asked: str) -> None:
+    if asked == verified.subject:
+        return
     texts = _texts(verified)
     if asked not in {*texts, *(one.value for one in verified.requester.identifiers)}:
         want = texts[0] if len(texts) == 1 else _list(texts)
@@ -85,7 +87,7 @@ def of_csr(csr: CSR) -> tuple[str, tuple[Identifier, ...]]:
     return _common_name(csr.common_name, named), named
 
 
-def _common_name(text: str, named: Iterable[Identifier]) -> str:
+def _common_name(text: str, named: tuple[Identifier, ...]) -> str:
     """Return a common name as one of the names writes it, or as it is.
 
     Empty when it is too long for one (RFC 5280 appendix A.1): clients read the subject
@@ -93,6 +95,9 @@ def _common_name(text: str, named: Iterable[Identifier]) -> str:
     """
     if len(text) > MAX_COMMON_NAME:
         return ""
+    for one in named:
+        if one.value == text:
+            return text
     with suppress(Error):
         canonical = parse_any(text)
         if canonical in named:

@@ -205,8 +205,8 @@ class StepServer:
 def _request_id(request: Request) -> str:
     """Return the id that the client gave its request, empty for none or one that is no word."""
     for name in ("x-request-id", "x-smallstep-id"):
-        value = request.headers.get(name, "")
-        if _REQUEST_ID.fullmatch(value):
+        value = request.headers.get(name)
+        if value and _REQUEST_ID.fullmatch(value):
             return value
     return ""
 

@@ -8,7 +8,8 @@ from typing import Any
 from mintmark.authority.workflow.authenticate import requester_from_certificate
 from mintmark.authority.workflow.renew import renew as renew_certificate
 from mintmark.authority.workflow.ssh import SSHIssued, issue_ssh, renew_ssh
-from mintmark.model.access import Credential, SSHGrant
+from mintmark.authority.workflow.tokens import for_identity
+from mintmark.model.access import Credential, Requester, SSHGrant
 from mintmark.model.certificate import Certificate, StoredCertificate
 from mintmark.model.errors import Error, Kind
 from mintmark.model.profile import CLIENT, SERVER_AUTH
@@ -42,11 +43,12 @@ async def sign(call: Call) -> Response:
         valid_before=moment(body.valid_before, now),
     )
     add_user = body.add_user_public_key
+    requester = for_identity(call.token) if body.identity_csr else call.requester
     issued = await issue_ssh(
         call.authority,
-        call.requester,
+        requester,
         request,
-        identity=_identity(call),
+        identity=_identity(call, requester),
         add_user_key=_key(add_user, "addUserPublicKey") if add_user else None,
     )
     return _issued(call, issued)
@@ -150,7 +152,7 @@ def _key(text: str | None, name: str) -> SSHPublicKey:
     return parse_blob(base64_octets(text, name))
 
 
-def _identity(call: Call) -> IssuanceRequest | None:
+def _identity(call: Call, requester: Requester) -> IssuanceRequest | None:
     """Return the request for an X.509 client certificate that goes with the SSH one.
 
     Its names are those that the token vouches for; of the CSR only the key counts.
@@ -158,10 +160,10 @@ def _identity(call: Call) -> IssuanceRequest | None:
     if not call.body.identity_csr:
         return None
     return IssuanceRequest(
-        service=call.requester.service,
+        service=requester.service,
         profile=_identity_profile(call),
         key=read_key(call.body.identity_csr),
-        identifiers=call.requester.identifiers,
+        identifiers=requester.identifiers,
     )
 
 

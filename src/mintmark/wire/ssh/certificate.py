@@ -8,14 +8,16 @@ certificate may *say* (principals, lifetimes) is judged by policy.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
+from struct import Struct as Layout
 from typing import Final
+
+from msgspec import Struct
 
 from mintmark.model.errors import Error, Kind
 from mintmark.model.ssh import SSHCertificateType, SSHPublicKey
 from mintmark.wire.ssh import key as keys
-from mintmark.wire.ssh.encoding import Reader, base64_text, string, uint32, uint64
+from mintmark.wire.ssh.encoding import Reader, base64_text, string
 
 MAX_BYTES: Final = 64 * 1024
 MAX_PRINCIPALS: Final = 256  # SSHKEY_CERT_MAX_PRINCIPALS of OpenSSH
@@ -32,11 +34,14 @@ _TYPE_NAMES: Final = {
 _KEY_TYPES: Final = {name: type_ for type_, name in _TYPE_NAMES.items()}
 _TYPE_STRINGS: Final = {type_: string(name.encode()) for type_, name in _TYPE_NAMES.items()}
 _WHAT: Final = "SSH certificate"
+_PRINCIPALS: Final = f"{_WHAT}'s list of principals"
 _KINDS: Final = {kind.value: kind for kind in SSHCertificateType}
+_KEY_TYPE_STRINGS: Final = {type_: string(type_.encode()) for type_ in _TYPE_NAMES}
+_SERIAL_AND_TYPE: Final = Layout(">QI")
+_VALIDITY: Final = Layout(">QQ")
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
+class Fields(Struct, frozen=True, gc=False):
     """What a certificate says.
 
     Args:
@@ -66,8 +71,7 @@ class Fields:
     nonce: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(Struct, frozen=True, gc=False):
     """A certificate, read and not verified.
 
     Args:
@@ -105,12 +109,10 @@ def encode_tbs(fields: Fields) -> bytes:
             _TYPE_STRINGS[key.type],
             string(fields.nonce),
             key.blob[type_length:],  # the key's own fields, without its type
-            uint64(fields.serial),
-            uint32(fields.type.value),
+            _SERIAL_AND_TYPE.pack(fields.serial, fields.type.value),
             string(fields.key_id.encode()),
-            string(b"".join(string(one.encode()) for one in fields.principals)),
-            uint64(fields.valid_after),
-            uint64(fields.valid_before),
+            string(b"".join([string(one.encode()) for one in fields.principals])),
+            _VALIDITY.pack(fields.valid_after, fields.valid_before),
             _encode_options(fields.critical_options),
             _encode_options(fields.extensions),
             b"\0\0\0\0",  # reserved
@@ -130,8 +132,7 @@ def encode(tbs: bytes, authority_blob: bytes, raw_signature: bytes) -> bytes:
     Raises:
         Error: BAD_PUBLIC_KEY when the authority's key is of a type that signs nothing here.
     """
-    type_ = Reader(authority_blob, "SSH CA key", Kind.BAD_PUBLIC_KEY).text("type")
-    return tbs + string(keys.signature(type_, raw_signature))
+    return tbs + string(keys.signature(keys.parse_blob(authority_blob).type, raw_signature))
 
 
 def parse(blob: bytes) -> Parsed:
@@ -146,13 +147,13 @@ def parse(blob: bytes) -> Parsed:
     nonce = reader.string()
     before = reader.position
     keys.skip_fields(key_type, reader)
-    key = keys.parse_blob(string(key_type.encode()) + blob[before : reader.position])
-    serial, kind = reader.uint64(), reader.uint32()
+    key = keys.parse_blob(_KEY_TYPE_STRINGS[key_type] + blob[before : reader.position])
+    serial, kind = _SERIAL_AND_TYPE.unpack(reader.octets(_SERIAL_AND_TYPE.size))
     if kind not in _KINDS:
         raise reader.refusal(f"is of type {kind}, 1 (user) and 2 (host) are known")
     key_id = reader.text("key id")
     principals = _principals(reader.string())
-    valid_after, valid_before = reader.uint64(), reader.uint64()
+    valid_after, valid_before = _VALIDITY.unpack(reader.octets(_VALIDITY.size))
     if valid_after >= valid_before:
         raise reader.refusal(f"is valid after {valid_after} and before {valid_before}: never")
     critical_options = _options(reader.string(), "critical option")
@@ -249,7 +250,7 @@ def _key_type(reader: Reader) -> str:
 
 
 def _principals(data: bytes) -> tuple[str, ...]:
-    reader = Reader(data, f"{_WHAT}'s list of principals")
+    reader = Reader(data, _PRINCIPALS)
     found: list[str] = []
     while reader.more:
         found.append(reader.text("principal"))
@@ -306,15 +307,13 @@ def _encode_options(options: Options) -> bytes:
 
 def _check(fields: Fields) -> None:
     """Refuse what could not be read back, before anybody signs it."""
-    for name, number in (
-        ("serial", fields.serial),
-        ("valid after", fields.valid_after),
-        ("valid before", fields.valid_before),
-    ):
-        if not 0 <= number <= FOREVER:
-            raise _cannot(f"a {name} of {number}: 0 to 2^64-1 can be written")
-    if fields.valid_after >= fields.valid_before:
-        raise _cannot(f"validity from {fields.valid_after} to {fields.valid_before}")
+    if not 0 <= fields.serial <= FOREVER:
+        raise _cannot(f"a serial of {fields.serial}: 0 to 2^64-1 can be written")
+    if not 0 <= fields.valid_after < fields.valid_before <= FOREVER:
+        raise _cannot(
+            f"validity from {fields.valid_after} to {fields.valid_before}: it begins and ends "
+            "between 0 and 2^64-1"
+        )
     if not 0 < len(fields.principals) <= MAX_PRINCIPALS or "" in fields.principals:
         # Without principals a certificate is good for every login (design rule 7).
         raise _cannot(

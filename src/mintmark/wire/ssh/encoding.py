@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 from typing import Final
 
@@ -170,8 +169,8 @@ def base64_octets(word: str, what: str, kind: Kind = Kind.MALFORMED) -> bytes:
         Error: of that kind.
     """
     try:
-        octets = base64.b64decode(word.encode("ascii"), validate=True)
-    except (binascii.Error, ValueError):
+        octets = binascii.a2b_base64(word.encode("ascii"), strict_mode=True)
+    except ValueError:
         octets = b""
     if not octets or base64_text(octets) != word:
         raise Error(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -22,9 +21,11 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
     encode_dss_signature,
 )
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from msgspec import structs
 
 from mintmark.model.errors import Error, Kind
 from mintmark.model.ssh import SSHPublicKey
+from mintmark.wire import der
 from mintmark.wire.ssh.encoding import Reader, base64_octets, base64_text, mpint, string
 
 ED25519: Final = "ssh-ed25519"
@@ -47,7 +48,27 @@ _RSA_HASHES: Final[dict[bytes, hashes.HashAlgorithm]] = {
     b"rsa-sha2-256": hashes.SHA256(),
     b"rsa-sha2-512": hashes.SHA512(),
 }
+
+
+def _spki(size: int, *algorithm: str) -> tuple[bytes, int]:
+    """Return what stands before a key in its SubjectPublicKeyInfo, and how long the key is."""
+    identifier = der.sequence(*map(der.oid, algorithm))
+    return der.sequence(identifier, der.bit_string(bytes(size)))[:-size], size
+
+
+# RFC 8410 §4 and RFC 5480 §2.1.1. The key itself is the last field of SSH's form, too.
+_EC: Final = "1.2.840.10045.2.1"
+_SPKI: Final = {
+    ED25519: _spki(32, "1.3.101.112"),
+    "ecdsa-sha2-nistp256": _spki(65, _EC, "1.2.840.10045.3.1.7"),
+    "ecdsa-sha2-nistp384": _spki(97, _EC, "1.3.132.0.34"),
+    "ecdsa-sha2-nistp521": _spki(133, _EC, "1.3.132.0.35"),
+}
 RSA_SIGNATURE: Final = b"rsa-sha2-256"
+_ALGORITHMS: Final = {
+    **{type_: string(type_.encode()) for type_ in (ED25519, *_CURVES)},
+    RSA: string(RSA_SIGNATURE),
+}
 TYPES: Final = (ED25519, *_CURVES, RSA, SK_ED25519, SK_ECDSA)
 _ACCEPTED: Final = f"accepted: {', '.join(TYPES)}; ssh-rsa of {RSA_BITS[0]} to {RSA_BITS[1]} bits"
 
@@ -64,7 +85,7 @@ def parse_blob(blob: bytes, comment: str = "") -> SSHPublicKey:
             a key of its type, and for every encoding but the one.
     """
     key = _parsed(blob)
-    return replace(key, comment=comment) if comment else key
+    return structs.replace(key, comment=comment) if comment else key
 
 
 @lru_cache(maxsize=256)  # an authority's own few, and what is read again before it is signed
@@ -78,7 +99,11 @@ def _parsed(blob: bytes) -> SSHPublicKey:
     sha256 = hashlib.sha256(blob).digest()
     if is_security_key(type_):
         return SSHPublicKey(type_, blob, sha256, sha256, None)
-    spki = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if type_ == RSA:
+        spki = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    else:
+        head, size = _SPKI[type_]
+        spki = head + blob[-size:]
     return SSHPublicKey(type_, blob, sha256, hashlib.sha256(spki).digest(), public_key)
 
 
@@ -189,13 +214,11 @@ def signature(key_type: str, raw: bytes) -> bytes:
     Raises:
         Error: BAD_PUBLIC_KEY for a key that signs nothing here.
     """
-    if key_type == ED25519:
-        return string(ED25519.encode()) + string(raw)
-    if key_type == RSA:
-        return string(RSA_SIGNATURE) + string(raw)
     if key_type in _CURVES:  # RFC 5656 §3.1.2
         r, s = decode_dss_signature(raw)
-        return string(key_type.encode()) + string(mpint(r) + mpint(s))
+        raw = mpint(r) + mpint(s)
+    if (algorithm := _ALGORITHMS.get(key_type)) is not None:
+        return algorithm + string(raw)
     raise _bad(f"a key of type '{key_type[:64]}' signs nothing here")
 
 

@@ -5,6 +5,6 @@ with keys that the provisioner says, never with what the token says of itself.
 """
 
 from mintmark.authority.workflow.tokens.purpose import Purpose, Verified
-from mintmark.authority.workflow.tokens.requester import requester_from_jwt
+from mintmark.authority.workflow.tokens.requester import for_identity, requester_from_jwt
 
-__all__ = ["Purpose", "Verified", "requester_from_jwt"]
+__all__ = ["Purpose", "Verified", "for_identity", "requester_from_jwt"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
+
+from msgspec.structs import replace
 
 from mintmark.authority.policy.provisioners import JWK
 from mintmark.authority.workflow.authority import Authority
@@ -11,6 +14,7 @@ from mintmark.authority.workflow.tokens import signature, step_claims
 from mintmark.authority.workflow.tokens.purpose import VOUCHED, Purpose, Verified
 from mintmark.authority.workflow.tokens.revocation import revocation
 from mintmark.model.access import Credential, Operation, Requester
+from mintmark.model.identifiers import Identifier
 from mintmark.wire.jwt import JWT
 
 _REQUEST: Final = frozenset({Operation.REQUEST})
@@ -30,7 +34,7 @@ async def verify(
     Raises:
         Error: as `requester_from_jwt`.
     """
-    signature.verify(token, provisioner.key)
+    await signature.verify(authority, token, provisioner.key)
     read.check_purpose(purpose, VOUCHED)
     claims = token.claims
     now = authority.clock()
@@ -46,10 +50,10 @@ async def verify(
         address=address,
         provisioner=provisioner.name,
         burns=read.burn(provisioner.type, provisioner.name, token, ends),
-        identifiers=step_claims.names(claims, purpose) if vouches else (),
+        identifiers=_identifiers(claims, subject, purpose) if vouches else (),
         common_names=(subject,) if vouches else (),
         lifetimes=provisioner.lifetimes,
-        ssh=step_claims.ssh_grant(provisioner, claims, purpose, now) if vouches else None,
+        ssh=step_claims.ssh_grant(provisioner, claims, subject, purpose, now) if vouches else None,
         key_sha256=step_claims.key_binding(claims) if vouches else None,
     )
     if vouches:
@@ -62,3 +66,23 @@ async def verify(
         purpose,
         lambda service: service.startswith(provisioner.prefix),
     )
+
+
+def with_names(verified: Verified) -> Requester:
+    """Return who asks for a certificate of X.509 beside one of SSH, with the names for it."""
+    names = step_claims.names(verified.claims, verified.subject, Purpose.SSH_SIGN)
+    return replace(verified.requester, identifiers=names)
+
+
+def _identifiers(
+    claims: Mapping[str, Any], subject: str, purpose: Purpose
+) -> tuple[Identifier, ...]:
+    """Return the names of a token for X.509; one for SSH has them read by `with_names` alone.
+
+    Raises:
+        Error: as `step_claims.names`, and for SSH, too, when they have a wrong form.
+    """
+    if purpose is Purpose.SIGN:
+        return step_claims.names(claims, subject, purpose)
+    read.texts(claims, "sans")
+    return ()

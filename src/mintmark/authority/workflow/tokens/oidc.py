@@ -8,9 +8,10 @@ known is asked for once.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
+
+from msgspec.structs import replace
 
 from mintmark.authority.policy import mapping
 from mintmark.authority.policy.mapping import Entitlement, Person
@@ -91,7 +92,7 @@ async def _verify_signature(authority: Authority, provisioner: OIDC, token: JWT)
         key = _key(provider, token)
     if key is None:
         raise read.forged()
-    signature.verify(token, key)
+    await signature.verify(authority, token, key)
     return provider
 
 

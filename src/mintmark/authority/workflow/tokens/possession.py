@@ -7,10 +7,10 @@ pass the handshake. The header that carries it says of itself that nobody has ve
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from cryptography import x509
+from msgspec.structs import replace
 
 from mintmark.authority.policy.provisioners import Provisioner
 from mintmark.authority.workflow.authority import Authority
@@ -36,7 +36,7 @@ async def verify(authority: Authority, token: JWT, purpose: Purpose, address: st
         Error: as `requester_from_jwt`.
     """
     leaf = chains.read(token.header.get(HEADER))[0]
-    signature.verify(token, chains.key_of(leaf))
+    await signature.verify(authority, token, chains.key_of(leaf))
     stored = await authority.store.certificate(wire_certificate.serial_of(leaf))
     if stored is None or stored.certificate.der != leaf:
         raise read.forged()

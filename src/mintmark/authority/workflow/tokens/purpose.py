@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct
 
 from mintmark.authority.policy.provisioners import Provisioner
 from mintmark.model.access import Requester
@@ -41,8 +42,7 @@ _SIGNING = frozenset({Purpose.SIGN.value, Purpose.SSH_SIGN.value})
 _REVOKING = frozenset({Purpose.REVOKE, Purpose.SSH_REVOKE})
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(Struct, frozen=True, gc=False):
     """A token whose signature, times, audience and issuer are good, and that is not used up.
 
     Args:
@@ -57,6 +57,10 @@ class Verified:
 
     requester: Requester
     subject: str
-    claims: dict[str, Any] = field(repr=False)
+    claims: dict[str, Any]
     provisioner: Provisioner | None
     stored: StoredCertificate | None = None
+
+    def __repr__(self) -> str:
+        """Show no claims: they may be anybody's words, and personal."""
+        return f"Verified(requester={self.requester!r}, subject={self.subject!r})"

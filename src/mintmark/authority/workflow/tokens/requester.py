@@ -8,6 +8,7 @@ from mintmark.authority.workflow.authority import Authority
 from mintmark.authority.workflow.tokens import jwk, oidc, possession, sshpop, x5c
 from mintmark.authority.workflow.tokens.claims import forged, refused
 from mintmark.authority.workflow.tokens.purpose import Purpose, Verified
+from mintmark.model.access import Credential, Requester
 from mintmark.model.errors import Error
 from mintmark.wire import jwt
 from mintmark.wire.jwt import JWT
@@ -47,6 +48,16 @@ async def requester_from_jwt(
 
     # 4. Nothing is burned before this: a forged token cannot use up a true one's `jti`.
     return verified
+
+
+def for_identity(verified: Verified) -> Requester:
+    """Return who asks for a client certificate of X.509 beside one of SSH.
+
+    Few do: the names of a JWK provisioner's token for SSH are read for them alone.
+    """
+    if verified.requester.credential is Credential.JWK:
+        return jwk.with_names(verified)
+    return verified.requester
 
 
 def _read(text: str) -> JWT:

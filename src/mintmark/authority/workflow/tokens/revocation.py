@@ -7,8 +7,9 @@ A token bound to no serial has let its holder revoke others' certificates elsewh
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from mintmark.authority.issuance.ssh import SERIAL_OCTETS
 from mintmark.authority.policy.provisioners import JWK, X5C

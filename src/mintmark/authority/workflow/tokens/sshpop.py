@@ -45,7 +45,7 @@ async def verify(
     """
     blob = _blob(token.header.get(HEADER))
     parsed = _signed(authority, blob)
-    signature.verify(token, _key_of(parsed))
+    await signature.verify(authority, token, _key_of(parsed))
     stored, certificate = await _on_record(authority, parsed, blob)
     read.check_purpose(purpose, _GOOD_FOR)
     claims = token.claims

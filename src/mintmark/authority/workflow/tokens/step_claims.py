@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from mintmark.authority.policy.mapping import principals_of
 from mintmark.authority.policy.provisioners import Provisioner
-from mintmark.authority.workflow.tokens.claims import members, refused, subject, text, texts
+from mintmark.authority.workflow.tokens.claims import members, refused, text, texts
 from mintmark.authority.workflow.tokens.purpose import Purpose
 from mintmark.model.access import SSHGrant
 from mintmark.model.errors import Error, Kind
@@ -25,18 +25,23 @@ _BOUND_KEY: Final = "x5rt#S256"
 _SHA256: Final = 32
 
 
-def names(claims: Mapping[str, Any], purpose: Purpose) -> tuple[Identifier, ...]:
+def names(claims: Mapping[str, Any], subject: str, purpose: Purpose) -> tuple[Identifier, ...]:
     """Return the names of `sans`, or the subject as the only one.
 
     A token for SSH can have a subject that is no name of X.509; it vouches for none then.
 
+    Args:
+        claims: of the token.
+        subject: its `sub`.
+        purpose: what it is presented for.
+
     Raises:
         Error: REJECTED_IDENTIFIER for what is no name, BAD_TOKEN for what is no text.
     """
-    given = texts(claims, "sans") or (subject(claims),)
+    given = texts(claims, "sans") or (subject,)
     if purpose is Purpose.SIGN:
-        return tuple(dict.fromkeys(parse_any(one) for one in given))
-    return tuple(dict.fromkeys(one for name in given if (one := _name(name)) is not None))
+        return tuple(dict.fromkeys([parse_any(one) for one in given]))
+    return tuple(dict.fromkeys([one for name in given if (one := _name(name)) is not None]))
 
 
 def key_binding(claims: Mapping[str, Any]) -> bytes | None:
@@ -61,7 +66,11 @@ def key_binding(claims: Mapping[str, Any]) -> bytes | None:
 
 
 def ssh_grant(
-    provisioner: Provisioner, claims: Mapping[str, Any], purpose: Purpose, now: float
+    provisioner: Provisioner,
+    claims: Mapping[str, Any],
+    subject: str,
+    purpose: Purpose,
+    now: float,
 ) -> SSHGrant | None:
     """Return what a token vouches for in SSH; None for a token of X.509.
 
@@ -69,11 +78,19 @@ def ssh_grant(
     for, or those that its subject stands for. One without `step.ssh` is for X.509, and one with
     it for SSH, although clients write the audience of either.
 
+    Args:
+        provisioner: whose token it is.
+        claims: of the token.
+        subject: its `sub`.
+        purpose: what it is presented for.
+        now: Unix seconds.
+
     Raises:
         Error: FORBIDDEN when SSH is asked for and the provisioner has none; BAD_TOKEN when the
             token is for the other kind of certificate, or its options are none.
     """
-    said = members(claims, "step").get("ssh")
+    step = members(claims, "step")
+    said = step.get("ssh")
     if purpose is not Purpose.SSH_SIGN:
         if said is not None:
             raise refused(
@@ -88,16 +105,15 @@ def ssh_grant(
             "the token is for a certificate of X.509, and has no 'step.ssh'",
             "make one for SSH: step ca token --ssh",
         )
-    options = members(members(claims, "step"), "ssh")
+    options = members(step, "ssh")
     named = texts(options, "principals")
-    sub = subject(claims)
     return SSHGrant(
         types=_types(text(options, "certType")),
         user=provisioner.claims.ssh_user,
         host=provisioner.claims.ssh_host,
-        key_id=text(options, "keyID") or sub,
-        user_principals=named or principals_of(sub),
-        host_principals=named or (sub,),
+        key_id=text(options, "keyID") or subject,
+        user_principals=named or principals_of(subject),
+        host_principals=named or (subject,),
         profiles=provisioner.rules.ssh_profiles,
         valid_after=_moment(options, "validAfter", now),
         valid_before=_moment(options, "validBefore", now),
@@ -114,8 +130,11 @@ def no_ssh(provisioner: Provisioner) -> Error:
 
 
 def _moment(options: Mapping[str, Any], name: str, now: float) -> int | None:
+    said = text(options, name)
+    if not said:
+        return None
     try:
-        return moment(text(options, name), int(now))
+        return moment(said, int(now))
     except Error as error:
         raise refused(f"the token's '{name}' is no time: {error.detail}", error.hint) from error
 

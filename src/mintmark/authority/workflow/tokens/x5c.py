@@ -7,8 +7,9 @@ wrote let it vouch for others: without them every certificate could ask for ever
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from mintmark.authority.policy.mapping import principals_of
 from mintmark.authority.policy.provisioners import X5C
@@ -46,7 +47,7 @@ async def verify(
     """
     now = authority.clock()
     chain = chains.read(token.header.get(HEADER))
-    signature.verify(token, chains.key_of(chain[0]))
+    await signature.verify(authority, token, chains.key_of(chain[0]))
     own = await chains.verify(authority, chain, provisioner.settings.roots, now)
     if own is not None:
         _check_standing(authority, own)
@@ -72,10 +73,10 @@ async def verify(
         return await revocation(authority, provisioner, requester, claims, purpose, service.__eq__)
     requester = replace(
         requester,
-        identifiers=_names(provisioner, leaf, claims, purpose),
+        identifiers=_names(provisioner, leaf, claims, subject, purpose),
         common_names=(leaf.common_name,) if leaf.common_name else (),
         lifetimes=provisioner.lifetimes,
-        ssh=_ssh_grant(provisioner, leaf, claims, purpose, now),
+        ssh=_ssh_grant(provisioner, leaf, claims, subject, purpose, now),
         key_sha256=step_claims.key_binding(claims),
     )
     return Verified(requester, subject, claims, provisioner)
@@ -107,9 +108,13 @@ def _holder(leaf: ParsedCertificate) -> str:
 
 
 def _names(
-    provisioner: X5C, leaf: ParsedCertificate, claims: Mapping[str, Any], purpose: Purpose
+    provisioner: X5C,
+    leaf: ParsedCertificate,
+    claims: Mapping[str, Any],
+    subject: str,
+    purpose: Purpose,
 ) -> tuple[Identifier, ...]:
-    asked = step_claims.names(claims, purpose)
+    asked = step_claims.names(claims, subject, purpose)
     vouched = tuple(one for one in asked if _vouches(provisioner, leaf, one))
     if purpose is Purpose.SIGN and len(vouched) < len(asked):
         refused = next(one for one in asked if one not in vouched)
@@ -129,6 +134,7 @@ def _ssh_grant(
     provisioner: X5C,
     leaf: ParsedCertificate,
     claims: Mapping[str, Any],
+    subject: str,
     purpose: Purpose,
     now: float,
 ) -> SSHGrant | None:
@@ -137,7 +143,7 @@ def _ssh_grant(
     Raises:
         Error: FORBIDDEN when nothing is left of what is asked for; else as `ssh_grant`.
     """
-    grant = step_claims.ssh_grant(provisioner, claims, purpose, now)
+    grant = step_claims.ssh_grant(provisioner, claims, subject, purpose, now)
     if grant is None:
         return None
     own = {leaf.common_name, *map(str, leaf.identifiers)} - {""}
