@@ -166,6 +166,9 @@ class Store(ACMEStore, SSHStore, ProvisionerStore, Protocol):
     async def status(self, issuer: str, serial: bytes) -> CertificateStatus:
         """Return what OCSP answers for a serial of an issuer; the hot path of OCSP."""
 
+    async def statuses(self, issuer: str, serials: Sequence[bytes]) -> list[CertificateStatus]:
+        """Return the `status` of some serials of an issuer, in that order, for one read."""
+
     async def key_blocked(self, spki_sha256: bytes) -> bool:
         """Whether a key must not be certified again."""
 
