@@ -165,6 +165,19 @@ def test_ocsp_tells_ours_from_not_ours(ledger, run):
     assert run(ledger.status("another", issued.serial)).revocation is None
 
 
+def test_ocsp_asks_about_many_serials_at_once(ledger, run):
+    issued, revoked, foreign = certificate(), certificate(), certificate()
+    run(ledger.commit(issuance(issued)))
+    run(ledger.commit(issuance(revoked)))
+    run(ledger.commit(revoking(revoked)))
+    run(ledger.commit(revoking(foreign)))
+    serials = [b"\x41" * 20, revoked.serial, issued.serial, foreign.serial, issued.serial]
+    for issuer in (issuer_id(), "another"):
+        one_by_one = [run(ledger.status(issuer, serial)) for serial in serials]
+        assert run(ledger.statuses(issuer, serials)) == one_by_one
+    assert run(ledger.statuses(issuer_id(), [])) == []
+
+
 def test_a_blocked_key_stays_blocked(ledger, run):
     assert not run(ledger.key_blocked(b"k" * 32))
     run(ledger.commit(Act(record(), blocked_key=b"k" * 32)))

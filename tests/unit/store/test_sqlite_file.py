@@ -147,6 +147,7 @@ def test_single_reads_never_suspend(store):
     for reading in (
         store.revocation(issued.serial),
         store.status(issued.issuer, issued.serial),
+        store.statuses(issued.issuer, [issued.serial]),
         store.certificate(issued.serial),
         store.key_blocked(bytes(32)),
         store.idempotent(bytes(32)),
