@@ -4,9 +4,9 @@ Every answer starts from the store, so that a revocation shows as soon as it is 
 processes; a signed response is reused only while the store still says the same. Serials that
 our issuer never signed are `unknown` (RFC 6960 §2.2).
 
-Requests to be signed for that come in one turn of the event loop are answered together: their
+Requests that come in one turn of the event loop are answered together (ADR 0015): their
 statuses are one read, and their signatures find the tables of the curve in the processor's
-caches (ADR 0015).
+caches. Who can be given an answer that was signed before does not wait for signatures.
 
 The responder is delegated (RFC 6960 §4.2.2.2): a key of its own, made in memory and never
 written down, with a certificate that lives a week and is replaced at half of it.
@@ -69,19 +69,20 @@ class OCSPAnswer:
 
 @dataclass(slots=True, eq=False)
 class _Kept:
-    """An answer that may be given again while the store says the same of the serial."""
+    """An answer that may be given again while the store says the same."""
 
-    serial: bytes
-    status: CertificateStatus
+    request: ocsp.OCSPRequest
+    statuses: list[CertificateStatus]
     answer: OCSPAnswer
 
 
 @dataclass(slots=True, eq=False)
 class _Asked:
-    """Who waits for a signed answer."""
+    """Who waits for an answer; `kept` is what was answered before."""
 
     der: bytes
     request: ocsp.OCSPRequest
+    kept: _Kept | None
     future: asyncio.Future[OCSPAnswer]
 
 
@@ -142,85 +143,89 @@ class Responder:
             Error: MALFORMED or TOO_LARGE for what is no request; UNAVAILABLE.
         """
         kept = self._kept.get(request_der)
-        if kept is not None:
-            status = await self._authority.store.status(self._issuer, kept.serial)
-            same = status is kept.status or status == kept.status
-            if same and self._fresh(kept.answer):
-                return kept.answer
-        request = ocsp.parse_request(request_der)
-        for cert_id in request.cert_ids:
-            if (cert_id.issuer_name_hash, cert_id.issuer_key_hash) not in self._ours:
-                return UNAUTHORIZED
+        if kept is None:
+            request = ocsp.parse_request(request_der)
+            for cert_id in request.cert_ids:
+                if (cert_id.issuer_name_hash, cert_id.issuer_key_hash) not in self._ours:
+                    return UNAUTHORIZED
+        else:
+            request = kept.request
         loop = asyncio.get_running_loop()
         if not self._waiting:
             serving = loop.create_task(self._serve())
             self._serving.add(serving)
             serving.add_done_callback(self._serving.discard)
-        asked = _Asked(request_der, request, loop.create_future())
-        self._waiting.append(asked)
-        return await asked.future
-
-    def _fresh(self, answer: OCSPAnswer) -> bool:
-        """Whether less than half of a response's time is over; the clock may jump back."""
-        return 0 <= self._authority.clock() - answer.this_update < self._lifetime // 2
+        future: asyncio.Future[OCSPAnswer] = loop.create_future()
+        self._waiting.append(_Asked(request_der, request, kept, future))
+        return await future
 
     async def _serve(self) -> None:
-        """Answer all who came in this turn of the loop."""
-        waiting, self._waiting = self._waiting, []
-        for start in range(0, len(waiting), TOGETHER):
-            if start:
-                await asyncio.sleep(0)
-            await self._serve_some(waiting[start : start + TOGETHER])
-
-    async def _serve_some(self, together: list[_Asked]) -> None:
-        serials = [cert_id.serial for each in together for cert_id in each.request.cert_ids]
+        """Answer all who came in one turn of the loop."""
+        asked, self._waiting = self._waiting, []
+        serials = [cert_id.serial for each in asked for cert_id in each.request.cert_ids]
         try:
-            statuses = iter(await self._authority.store.statuses(self._issuer, serials))
+            statuses = await self._authority.store.statuses(self._issuer, serials)
         except Exception as error:  # noqa: BLE001 - handed to everybody who waits for it
-            for each in together:
+            for each in asked:
                 if not each.future.done():
                     each.future.set_exception(error)
             return
         now = int(self._authority.clock())
-        for each in together:
-            found = [(cert_id, next(statuses)) for cert_id in each.request.cert_ids]
+        unsigned = []
+        at = 0
+        for each in asked:
+            found = statuses[at : at + len(each.request.cert_ids)]
+            at += len(found)
             if each.future.done():  # the request was given up
                 continue
-            try:
-                answer = self._sign(now, found, each.request.nonce)
-            except Exception as error:  # noqa: BLE001 - one request's, not its neighbors'
-                each.future.set_exception(error)
-                continue
-            self._keep(each, found, answer)
-            each.future.set_result(answer)
+            if each.kept is not None and self._holds(each.kept, found, now):
+                each.future.set_result(each.kept.answer)
+            else:
+                unsigned.append((each, found))
+        for start in range(0, len(unsigned), TOGETHER):
+            await asyncio.sleep(0)
+            for each, found in unsigned[start : start + TOGETHER]:
+                self._settle(each, found, now)
 
-    def _keep(
-        self, asked: _Asked, found: list[tuple[ocsp.CertID, CertificateStatus]], answer: OCSPAnswer
-    ) -> None:
-        """Keep an answer that may come again; of all others there are more than memory holds."""
-        (cert_id, status), *others = found
-        if others or asked.request.nonce is not None:
+    def _holds(self, kept: _Kept, statuses: list[CertificateStatus], now: int) -> bool:
+        """Whether less than half of an answer's time is over; the clock may jump back."""
+        return (
+            kept.statuses == statuses and 0 <= now - kept.answer.this_update < self._lifetime // 2
+        )
+
+    def _settle(self, asked: _Asked, statuses: list[CertificateStatus], now: int) -> None:
+        """Give who waits a signed answer, or the reason why there is none."""
+        if asked.future.done():
             return
-        if not status.issued or len(asked.der) > CACHED_OCTETS:
+        try:
+            answer = self._sign(now, asked.request, statuses)
+        except Exception as error:  # noqa: BLE001 - one request's, not its neighbors'
+            asked.future.set_exception(error)
+            return
+        self._keep(asked, statuses, answer)
+        asked.future.set_result(answer)
+
+    def _keep(self, asked: _Asked, statuses: list[CertificateStatus], answer: OCSPAnswer) -> None:
+        """Keep an answer that may come again; of all others there are more than memory holds."""
+        if asked.request.nonce is not None or len(asked.der) > CACHED_OCTETS:
+            return
+        if len(statuses) > 1 or not statuses[0].issued:
             return
         if len(self._kept) >= CACHED_ANSWERS:
             self._kept.clear()
-        self._kept[asked.der] = _Kept(cert_id.serial, status, answer)
+        self._kept[asked.der] = _Kept(asked.request, statuses, answer)
 
     def _sign(
-        self,
-        now: int,
-        answers: list[tuple[ocsp.CertID, CertificateStatus]],
-        nonce: bytes | None,
+        self, now: int, request: ocsp.OCSPRequest, statuses: list[CertificateStatus]
     ) -> OCSPAnswer:
         # RFC 6960 §4.2.2.2: relying parties check the responder's certificate too.
         next_update = min(now + self._lifetime, self._key.certificate.not_after)
         responses = [
             ocsp.single_response(cert_id.der, _cert_status(status), now, next_update)
-            for cert_id, status in answers
+            for cert_id, status in zip(request.cert_ids, statuses, strict=True)
         ]
-        der = sign_response(self._key, now, responses, nonce)
-        return OCSPAnswer(der, now, next_update, cacheable=nonce is None)
+        der = sign_response(self._key, now, responses, request.nonce)
+        return OCSPAnswer(der, now, next_update, cacheable=request.nonce is None)
 
 
 def _cert_status(status: CertificateStatus) -> bytes:

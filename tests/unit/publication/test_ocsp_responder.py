@@ -285,6 +285,48 @@ def test_a_request_that_cannot_be_answered_does_not_hurt_its_neighbors(world, re
         assert found.certificate_status is ocsp.OCSPCertStatus.GOOD
 
 
+def test_an_answer_that_was_signed_before_does_not_wait_for_signatures(world, responder):
+    cached = request(world, world.certificate("web", "a.web.internal"))
+    ask(world, responder, cached)
+    fresh = request(world, world.certificate("web", "b.web.internal"), nonce=b"n" * 16)
+    order = []
+
+    async def note(der):
+        await responder.answer(der)
+        order.append(der)
+
+    async def note_all():
+        await asyncio.gather(note(fresh), note(fresh), note(cached))
+
+    world.run(note_all())
+
+    assert order == [cached, fresh, fresh]
+
+
+def test_a_revocation_shows_to_all_who_come_together(world, responder):
+    leaf = world.certificate("web", "a.web.internal")
+    der = request(world, leaf)
+    ask(world, responder, der)
+    revoke_now(world, leaf)
+
+    for answer in together(world, responder, der, der, request(world, leaf, nonce=b"n" * 16)):
+        found = ocsp.load_der_ocsp_response(answer.der)
+        assert found.certificate_status is ocsp.OCSPCertStatus.REVOKED
+
+
+def test_an_answer_about_several_certificates_is_not_kept(world, responder):
+    """Of their combinations there are more than any memory holds."""
+    single = wire.parse_request(request(world, world.certificate("web", "a.web.internal")))
+    asked = der.sequence(single.cert_ids[0].der)
+    both = der.sequence(der.sequence(der.sequence(asked, asked)))
+    (first,) = together(world, responder, both)
+    world.clock.now += 10
+
+    (second,) = together(world, responder, both)
+
+    assert second.this_update > first.this_update
+
+
 def test_a_store_that_cannot_be_read_is_told_to_all_who_wait(world, responder, monkeypatch):
     der = request(world, world.certificate("web", "a.web.internal"), nonce=b"n" * 16)
 

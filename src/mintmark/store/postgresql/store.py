@@ -68,12 +68,8 @@ class PostgreSQLStore(PostgreSQLSSH):
         fate = await self._open_parts().fates.get(serial)
         return None if fate is None else fate[1]
 
-    async def status(self, issuer: str, serial: bytes) -> CertificateStatus:
-        """Return what OCSP answers for a serial of an issuer."""
-        return _status(issuer, await self._open_parts().fates.get(serial))
-
     async def statuses(self, issuer: str, serials: Sequence[bytes]) -> list[CertificateStatus]:
-        """Return what OCSP answers for some serials of an issuer, in that order."""
+        """Return what OCSP answers for serials of an issuer, in that order."""
         fates = self._open_parts().fates
         found = await asyncio.gather(*map(fates.get, serials))
         return [_status(issuer, fate) for fate in found]

@@ -97,20 +97,18 @@ class SQLiteStore(SQLiteSSH):
         row = self._row(_REVOCATION, (serial,))
         return None if row is None else Revocation(serial, row[0], row[1], Reason(row[2]), row[3])
 
-    async def status(self, issuer: str, serial: bytes) -> CertificateStatus:
-        """Return what OCSP answers for a serial of an issuer."""
-        return self._status(issuer, serial, self._row(_STATUS, (serial,)))
-
     async def statuses(self, issuer: str, serials: Sequence[bytes]) -> list[CertificateStatus]:
-        """Return what OCSP answers for some serials of an issuer, in that order."""
-        rows = self._reader.attempt(partial(_together, _STATUS, [(serial,) for serial in serials]))
+        """Return what OCSP answers for serials of an issuer, in that order."""
+        found = self._reader.attempt(partial(_together, _STATUS, [(serial,) for serial in serials]))
+        good = (issuer, None)
         return [
-            self._status(issuer, serial, row) for serial, row in zip(serials, rows, strict=True)
+            _GOOD if row == good else self._status(issuer, serial, *row)
+            for serial, row in zip(serials, found, strict=True)
         ]
 
-    def _status(self, issuer: str, serial: bytes, row: Sequence[Any] | None) -> CertificateStatus:
-        """Return what a row of `_STATUS` says."""
-        issued_by, revoked = row or (None, None)
+    def _status(
+        self, issuer: str, serial: bytes, issued_by: str | None, revoked: int | None
+    ) -> CertificateStatus:
         if revoked:
             revocation = self._revocation(serial)
             if revocation is not None and revocation.issuer == issuer:
