@@ -104,6 +104,7 @@ class Responder:
         self._ours = {
             ocsp.issuer_hashes(name, issuing.name, issuing.signer.spki) for name in HASHES
         }
+        self._reader = ocsp.RequestReader()
         self._kept: dict[bytes, _Kept] = {}
         self._waiting: list[_Asked] = []
         self._serving: set[asyncio.Task[None]] = set()
@@ -144,7 +145,7 @@ class Responder:
         """
         kept = self._kept.get(request_der)
         if kept is None:
-            request = ocsp.parse_request(request_der)
+            request = self._reader.parse(request_der)
             for cert_id in request.cert_ids:
                 if (cert_id.issuer_name_hash, cert_id.issuer_key_hash) not in self._ours:
                     return UNAUTHORIZED
