@@ -366,14 +366,20 @@ def single_response(cert_id_der: bytes, status: bytes, this_update: int, next_up
         this_update: Unix seconds.
         next_update: Unix seconds; RFC 9919 §3.2.4 wants it in every response.
     """
-    return der.tlv(
-        der.SEQUENCE,
-        cert_id_der,
-        status,
-        der.generalized_time(this_update),
-        _NEXT_UPDATE,
-        der.generalized_time(next_update),
-    )
+    times = _times(this_update, next_update)
+    size = len(cert_id_der) + len(status) + len(times)
+    return b"".join((_header(size), cert_id_der, status, times))
+
+
+@lru_cache(maxsize=64)
+def _times(this_update: int, next_update: int) -> bytes:
+    return der.generalized_time(this_update) + _NEXT_UPDATE + der.generalized_time(next_update)
+
+
+@lru_cache(maxsize=1024)
+def _header(size: int) -> bytes:
+    """Return tag and length of a SEQUENCE."""
+    return der.header(der.SEQUENCE, size)
 
 
 def response_data(
@@ -390,29 +396,36 @@ def response_data(
         responses: what `single_response` returned, one for each CertID asked about.
         nonce: of the request, or None.
     """
-    return der.tlv(
-        der.SEQUENCE,
-        _responder_id(responder_key_hash),
-        der.generalized_time(produced_at),
-        der.tlv(der.SEQUENCE, *responses),
-        b"" if nonce is None else _nonce_extension(nonce),
+    answers = b"".join(responses)
+    if nonce is None:
+        return _before_answers(responder_key_hash, produced_at, len(answers), 0) + answers
+    extensions = _before_nonce(len(nonce))
+    size = len(extensions) + len(nonce)
+    before = _before_answers(responder_key_hash, produced_at, len(answers), size)
+    return b"".join((before, answers, extensions, nonce))
+
+
+@lru_cache(maxsize=1024)
+def _before_answers(key_hash: bytes, produced_at: int, size: int, extensions: int) -> bytes:
+    """Return what stands before the answers of a ResponseData.
+
+    Args:
+        key_hash: the ResponderID byKey, as RFC 9919 §3.2.3 wants it.
+        produced_at: Unix seconds.
+        size: of the answers.
+        extensions: size of what follows them.
+    """
+    before = (
+        der.explicit(2, der.octet_string(key_hash))
+        + der.generalized_time(produced_at)
+        + der.header(der.SEQUENCE, size)
     )
-
-
-@lru_cache(maxsize=64)
-def _responder_id(key_hash: bytes) -> bytes:
-    """Return the ResponderID byKey, as RFC 9919 §3.2.3 wants it."""
-    return der.explicit(2, der.octet_string(key_hash))
-
-
-def _nonce_extension(nonce: bytes) -> bytes:
-    """Return responseExtensions with the nonce alone (RFC 9654 §2.1)."""
-    return _before_nonce(len(nonce)) + nonce
+    return der.header(der.SEQUENCE, len(before) + size + extensions) + before
 
 
 @lru_cache(maxsize=MAX_NONCE)
 def _before_nonce(size: int) -> bytes:
-    """Return what stands before the octets of a nonce of some size, which end the extensions."""
+    """Return responseExtensions with a nonce of some size alone (RFC 9654 §2.1), up to it."""
     nonce = bytes(size)
     value = der.octet_string(der.octet_string(nonce))
     return der.explicit(1, der.sequence(der.sequence(_NONCE, value)))[:-size]
@@ -429,8 +442,15 @@ def basic_response(
         signature: its value.
         certificates: DER of the responder's certificate; none when the issuer itself signed.
     """
-    parts = (tbs, algorithm_identifier, der.bit_string(signature), _certs(tuple(certificates)))
-    return b"".join((_before_basic(sum(map(len, parts))), *parts))
+    bits, certs = _before_signature(len(signature)), _certs(tuple(certificates))
+    size = len(tbs) + len(algorithm_identifier) + len(bits) + len(signature) + len(certs)
+    return b"".join((_before_basic(size), tbs, algorithm_identifier, bits, signature, certs))
+
+
+@lru_cache(maxsize=64)
+def _before_signature(size: int) -> bytes:
+    """Return what stands before the octets of a signature: a BIT STRING without unused bits."""
+    return der.header(der.BIT_STRING, size + 1) + b"\0"
 
 
 @lru_cache(maxsize=1024)
