@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mintmark.authority.issuance.ocsp import ResponderKey, sign_response
+from mintmark.authority.issuance.ocsp import ResponderKey, draft_response, sign_responses
 from mintmark.authority.policy.approve import approve_own
 from mintmark.authority.signer.file import FileSigner, generate
 from mintmark.authority.workflow.authority import Authority
@@ -167,9 +167,7 @@ class Responder:
         try:
             statuses = await self._authority.store.statuses(self._issuer, serials)
         except Exception as error:  # noqa: BLE001 - handed to everybody who waits for it
-            for each in asked:
-                if not each.future.done():
-                    each.future.set_exception(error)
+            _refuse(asked, error)
             return
         now = int(self._authority.clock())
         unsigned = []
@@ -185,8 +183,7 @@ class Responder:
                 unsigned.append((each, found))
         for start in range(0, len(unsigned), TOGETHER):
             await asyncio.sleep(0)
-            for each, found in unsigned[start : start + TOGETHER]:
-                self._settle(each, found, now)
+            self._sign(unsigned[start : start + TOGETHER], now)
 
     def _holds(self, kept: _Kept, statuses: list[CertificateStatus], now: int) -> bool:
         """Whether less than half of an answer's time is over; the clock may jump back."""
@@ -194,17 +191,36 @@ class Responder:
             kept.statuses == statuses and 0 <= now - kept.answer.this_update < self._lifetime // 2
         )
 
-    def _settle(self, asked: _Asked, statuses: list[CertificateStatus], now: int) -> None:
-        """Give who waits a signed answer, or the reason why there is none."""
-        if asked.future.done():
-            return
+    def _sign(self, unsigned: list[tuple[_Asked, list[CertificateStatus]]], now: int) -> None:
+        """Give everybody a signed answer, or the reason why there is none."""
+        key = self._key
+        # RFC 6960 §4.2.2.2: relying parties check the responder's certificate too.
+        next_update = min(now + self._lifetime, key.certificate.not_after)
         try:
-            answer = self._sign(now, asked.request, statuses)
-        except Exception as error:  # noqa: BLE001 - one request's, not its neighbors'
-            asked.future.set_exception(error)
+            drafts = [
+                draft_response(
+                    key,
+                    now,
+                    [
+                        ocsp.single_response(cert_id.der, _cert_status(status), now, next_update)
+                        for cert_id, status in zip(asked.request.cert_ids, statuses, strict=True)
+                    ],
+                    asked.request.nonce,
+                )
+                for asked, statuses in unsigned
+            ]
+            responses = sign_responses(key, drafts)
+        except Exception as error:  # noqa: BLE001 - handed to everybody who waits for it
+            _refuse((asked for asked, _ in unsigned), error)
             return
-        self._keep(asked, statuses, answer)
-        asked.future.set_result(answer)
+        for (asked, statuses), response in zip(unsigned, responses, strict=True):
+            if isinstance(response, Error):
+                _refuse((asked,), response)
+                continue
+            answer = OCSPAnswer(response, now, next_update, cacheable=asked.request.nonce is None)
+            self._keep(asked, statuses, answer)
+            if not asked.future.done():  # the request may have been given up
+                asked.future.set_result(answer)
 
     def _keep(self, asked: _Asked, statuses: list[CertificateStatus], answer: OCSPAnswer) -> None:
         """Keep an answer that may come again; of all others there are more than memory holds."""
@@ -216,17 +232,11 @@ class Responder:
             self._kept.clear()
         self._kept[asked.der] = _Kept(asked.request, statuses, answer)
 
-    def _sign(
-        self, now: int, request: ocsp.OCSPRequest, statuses: list[CertificateStatus]
-    ) -> OCSPAnswer:
-        # RFC 6960 §4.2.2.2: relying parties check the responder's certificate too.
-        next_update = min(now + self._lifetime, self._key.certificate.not_after)
-        responses = [
-            ocsp.single_response(cert_id.der, _cert_status(status), now, next_update)
-            for cert_id, status in zip(request.cert_ids, statuses, strict=True)
-        ]
-        der = sign_response(self._key, now, responses, request.nonce)
-        return OCSPAnswer(der, now, next_update, cacheable=request.nonce is None)
+
+def _refuse(asked: Iterable[_Asked], error: Exception) -> None:
+    for each in asked:
+        if not each.future.done():
+            each.future.set_exception(error)
 
 
 def _cert_status(status: CertificateStatus) -> bytes:
