@@ -182,7 +182,8 @@ class Responder:
             else:
                 unsigned.append((each, found))
         for start in range(0, len(unsigned), TOGETHER):
-            await asyncio.sleep(0)
+            if start or len(unsigned) < len(asked):
+                await asyncio.sleep(0)  # let those go who have their answer
             self._sign(unsigned[start : start + TOGETHER], now)
 
     def _holds(self, kept: _Kept, statuses: list[CertificateStatus], now: int) -> bool:
