@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mintmark.authority.issuance.ocsp import ResponderKey, draft_response, sign_responses
+from mintmark.authority.issuance.ocsp import ResponderKey, sign_responses
 from mintmark.authority.policy.approve import approve_own
 from mintmark.authority.signer.file import FileSigner, generate
 from mintmark.authority.workflow.authority import Authority
@@ -198,19 +198,11 @@ class Responder:
         # RFC 6960 §4.2.2.2: relying parties check the responder's certificate too.
         next_update = min(now + self._lifetime, key.certificate.not_after)
         try:
-            drafts = [
-                draft_response(
-                    key,
-                    now,
-                    [
-                        ocsp.single_response(cert_id.der, _cert_status(status), now, next_update)
-                        for cert_id, status in zip(asked.request.cert_ids, statuses, strict=True)
-                    ],
-                    asked.request.nonce,
-                )
+            answers = [
+                (_single_responses(asked.request, statuses, now, next_update), asked.request.nonce)
                 for asked, statuses in unsigned
             ]
-            responses = sign_responses(key, drafts)
+            responses = sign_responses(key, now, answers)
         except Exception as error:  # noqa: BLE001 - handed to everybody who waits for it
             _refuse((asked for asked, _ in unsigned), error)
             return
@@ -238,6 +230,15 @@ def _refuse(asked: Iterable[_Asked], error: Exception) -> None:
     for each in asked:
         if not each.future.done():
             each.future.set_exception(error)
+
+
+def _single_responses(
+    request: ocsp.OCSPRequest, statuses: list[CertificateStatus], now: int, next_update: int
+) -> list[bytes]:
+    return [
+        ocsp.single_response(cert_id.der, _cert_status(status), now, next_update)
+        for cert_id, status in zip(request.cert_ids, statuses, strict=True)
+    ]
 
 
 def _cert_status(status: CertificateStatus) -> bytes:

@@ -39,9 +39,7 @@ def cert_id(issuing):
 
 
 def signed(responder, produced_at, responses, nonce):
-    (response,) = sign_responses(
-        responder, [draft_response(responder, produced_at, responses, nonce)]
-    )
+    (response,) = sign_responses(responder, produced_at, [(responses, nonce)])
     return response
 
 

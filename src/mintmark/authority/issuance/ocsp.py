@@ -73,25 +73,40 @@ def draft_response(
     return Draft(ocsp.response_data(responder.key_hash, produced_at, responses, nonce))
 
 
-def sign_responses(responder: ResponderKey, drafts: Sequence[Draft]) -> list[bytes | Error]:
-    """Return a signed OCSPResponse, DER, with the responder's certificate, for each draft.
+def sign_responses(
+    responder: ResponderKey,
+    produced_at: int,
+    answers: Sequence[tuple[Sequence[bytes], bytes | None]],
+) -> list[bytes | Error]:
+    """Return signed OCSPResponses, DER, that carry the responder's certificate.
 
     All are signed before any is put together, so that each signature finds the tables of the
     curve where the one before left them: in the processor's caches.
 
+    Args:
+        responder: who signs.
+        produced_at: Unix seconds.
+        answers: `responses` and `nonce` of each, as `draft_response` takes them.
+
     Returns:
         In the place of a response that does not parse back, the Error, INTERNAL: it may come
         of what a request had it repeat, and is no other request's.
+
+    Raises:
+        Error: as `draft_response`.
     """
+    drafts = [
+        draft_response(responder, produced_at, responses, nonce) for responses, nonce in answers
+    ]
     sign = responder.signer.sign
     signatures = [sign(draft) for draft in drafts]
-    responses: list[bytes | Error] = []
+    signed: list[bytes | Error] = []
     for draft, signature in zip(drafts, signatures, strict=True):
         try:
-            responses.append(_response(responder, draft.tbs, signature))
+            signed.append(_response(responder, draft.tbs, signature))
         except Error as error:
-            responses.append(error)
-    return responses
+            signed.append(error)
+    return signed
 
 
 def _response(responder: ResponderKey, tbs: bytes, signature: bytes) -> bytes:
