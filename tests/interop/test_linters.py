@@ -21,7 +21,7 @@ from pkilint.pkix import certificate, crl, extension, name, ocsp
 from pkilint.validation import ValidationFindingSeverity
 
 from mintmark.authority.issuance.crl import CRLContent, issue_crl
-from mintmark.authority.issuance.ocsp import ResponderKey, sign_response
+from mintmark.authority.issuance.ocsp import ResponderKey, sign_responses
 from mintmark.model.certificate import Reason
 from mintmark.model.keys import ALL_KEY_TYPES, KeyType
 from mintmark.model.profile import (
@@ -299,7 +299,7 @@ def test_ocsp_response_is_accepted(tmp_path):
     cert_id = ocsp_encoding.parse_request(request).cert_ids[0]
     for status in (ocsp_encoding.GOOD, ocsp_encoding.revoked(NOW, Reason.SUPERSEDED)):
         single = ocsp_encoding.single_response(cert_id.der, status, NOW, NOW + HOUR)
-        response = sign_response(responder, NOW, [single], None)
+        (response,) = sign_responses(responder, NOW, [([single], None)])
         (tmp_path / "request.der").write_bytes(request)
         (tmp_path / "response.der").write_bytes(response)
         (tmp_path / "root.pem").write_bytes(pem.certificate(made.root_der))

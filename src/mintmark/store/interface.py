@@ -163,8 +163,8 @@ class Store(ACMEStore, SSHStore, ProvisionerStore, Protocol):
     async def revocation(self, serial: bytes) -> Revocation | None:
         """Return the revocation of a serial; the hot path of authentication."""
 
-    async def status(self, issuer: str, serial: bytes) -> CertificateStatus:
-        """Return what OCSP answers for a serial of an issuer; the hot path of OCSP."""
+    async def statuses(self, issuer: str, serials: Sequence[bytes]) -> list[CertificateStatus]:
+        """Return what OCSP answers for serials of an issuer, in that order; its hot path."""
 
     async def key_blocked(self, spki_sha256: bytes) -> bool:
         """Whether a key must not be certified again."""

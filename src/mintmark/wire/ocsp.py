@@ -11,10 +11,11 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from typing import Final
+
+import msgspec
 
 from mintmark.model.certificate import Reason
 from mintmark.model.errors import Error, Kind
@@ -23,6 +24,7 @@ from mintmark.wire import der
 MAX_BYTES: Final = 4096
 MAX_REQUESTS: Final = 16
 MAX_NONCE: Final = 128  # RFC 9654 §2.1
+MAX_FORM: Final = 512  # octets of a request whose form is remembered; as many are, at most
 
 _HASH_OIDS: Final = {
     "sha1": "1.3.14.3.2.26",
@@ -40,8 +42,7 @@ _NONCE: Final = der.oid("1.3.6.1.5.5.7.48.1.2")
 _BASIC: Final = der.oid("1.3.6.1.5.5.7.48.1.1")
 
 
-@dataclass(frozen=True, slots=True)
-class CertID:
+class CertID(msgspec.Struct, frozen=True, gc=False):
     """Which certificate a request asks about (RFC 6960 §4.1.1).
 
     Args:
@@ -60,8 +61,7 @@ class CertID:
     der: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class OCSPRequest:
+class OCSPRequest(msgspec.Struct, frozen=True, gc=False):
     """An OCSP request; its signature, if any, is not looked at (RFC 9919 §3.1.2).
 
     Args:
@@ -92,12 +92,87 @@ def parse_request(data: bytes) -> OCSPRequest:
         Error: MALFORMED when it is none, has a critical extension that is not known, a nonce
             outside 1 to `MAX_NONCE` octets; TOO_LARGE over `MAX_BYTES` or `MAX_REQUESTS`.
     """
-    if len(data) > MAX_BYTES:
-        raise _too_large(f"{len(data)} octets", MAX_BYTES)
-    try:
-        return _parse(data)
-    except ValueError as error:
-        raise Error(Kind.MALFORMED, f"OCSP request cannot be read: {error}") from error
+    return _read(data)[0]
+
+
+class _Form(msgspec.Struct, frozen=True, gc=False):
+    """How a request about one certificate is put together: all of it but serial and nonce.
+
+    Args:
+        known: the CertID of the request that it was learned from.
+        head: octets before the serial.
+        middle: octets between serial and nonce.
+        tail: octets after the nonce, or after the serial if there is none.
+        cert_id: where the CertID starts; its serial starts after `head`.
+        serial_end: where the serial ends.
+        nonce: where the nonce starts.
+        nonce_end: where it ends; without a nonce it is empty, where the serial ends.
+    """
+
+    known: CertID
+    head: bytes
+    middle: bytes
+    tail: bytes
+    cert_id: int
+    serial_end: int
+    nonce: int
+    nonce_end: int
+
+
+class RequestReader:
+    """Reads requests, and remembers for each length how the last one was put together.
+
+    The requests of one program about one issuer's certificates differ in serial and nonce
+    alone. Both are contents of primitive elements, whose tags and lengths stand before them: a
+    request whose other octets are those of one that was read before is read the same way.
+    """
+
+    __slots__ = ("_forms",)
+
+    def __init__(self) -> None:
+        self._forms: dict[int, _Form] = {}
+
+    def parse(self, data: bytes) -> OCSPRequest:
+        """Parse an OCSPRequest, as `parse_request` does.
+
+        Raises:
+            Error: as `parse_request`.
+        """
+        form = self._forms.get(len(data))
+        if (
+            form is None
+            or not data.startswith(form.head)
+            or not data.endswith(form.tail)
+            or data[form.serial_end : form.nonce] != form.middle
+        ):
+            return self._learn(data)
+        known, end = form.known, form.serial_end
+        cert_id = CertID(
+            known.hash_algorithm,
+            known.issuer_name_hash,
+            known.issuer_key_hash,
+            data[len(form.head) : end],
+            data[form.cert_id : end],
+        )
+        return OCSPRequest((cert_id,), data[form.nonce : form.nonce_end] or None)
+
+    def _learn(self, data: bytes) -> OCSPRequest:
+        request, serial_end, nonce_end = _read(data)
+        if len(request.cert_ids) == 1 and len(data) <= MAX_FORM:
+            known = request.cert_ids[0]
+            nonce_end = nonce_end or serial_end
+            nonce = nonce_end - len(request.nonce or b"")
+            self._forms[len(data)] = _Form(
+                known,
+                data[: serial_end - len(known.serial)],
+                data[serial_end:nonce],
+                data[nonce_end:],
+                serial_end - len(known.der),
+                serial_end,
+                nonce,
+                nonce_end,
+            )
+        return request
 
 
 def decode_path(text: str) -> bytes:
@@ -124,7 +199,21 @@ def _too_large(what: str, limit: int) -> Error:
     return Error(Kind.TOO_LARGE, f"OCSP request has {what}, the limit is {limit}")
 
 
-def _parse(data: bytes) -> OCSPRequest:
+def _read(data: bytes) -> tuple[OCSPRequest, int, int]:
+    """Return a request, where its last serial ends, and where its nonce ends or 0.
+
+    Raises:
+        Error: as `parse_request`.
+    """
+    if len(data) > MAX_BYTES:
+        raise _too_large(f"{len(data)} octets", MAX_BYTES)
+    try:
+        return _parse(data)
+    except ValueError as error:
+        raise Error(Kind.MALFORMED, f"OCSP request cannot be read: {error}") from error
+
+
+def _parse(data: bytes) -> tuple[OCSPRequest, int, int]:
     """Walk the request; a structure of another kind raises ValueError."""
     start, end = der.expect(data, 0, len(data), der.SEQUENCE)
     at, stop = der.expect(data, start, end, der.SEQUENCE)
@@ -137,20 +226,22 @@ def _parse(data: bytes) -> OCSPRequest:
     at = _skip_version_and_name(data, at, stop)
     at, list_end = der.expect(data, at, stop, der.SEQUENCE)
     found = []
+    serial_end = 0
     while at < list_end:
         request, at = der.expect(data, at, list_end, der.SEQUENCE)
-        found.append(_cert_id(data, request, at))
+        cert_id, serial_end = _cert_id(data, request, at)
+        found.append(cert_id)
         if len(found) > MAX_REQUESTS:
             raise _too_large(f"more than {MAX_REQUESTS} certificates", MAX_REQUESTS)
     if not found:
         raise ValueError("it asks about no certificate")
-    nonce = None
+    nonce = nonce_end = 0
     if list_end != stop:
         extensions, extensions_end = der.expect(data, list_end, stop, 0xA2)
-        nonce = _extensions(data, extensions, extensions_end)
+        nonce, nonce_end = _extensions(data, extensions, extensions_end)
         if extensions_end != stop:
             raise ValueError("something follows its extensions")
-    return OCSPRequest(tuple(found), nonce)
+    return OCSPRequest(tuple(found), data[nonce:nonce_end] or None), serial_end, nonce_end
 
 
 def _skip_version_and_name(data: bytes, at: int, end: int) -> int:
@@ -164,8 +255,8 @@ def _skip_version_and_name(data: bytes, at: int, end: int) -> int:
     return at
 
 
-def _cert_id(data: bytes, start: int, end: int) -> CertID:
-    """Read the Request between two offsets."""
+def _cert_id(data: bytes, start: int, end: int) -> tuple[CertID, int]:
+    """Read the Request between two offsets; return its CertID, and where that ends."""
     at, stop = der.expect(data, start, end, der.SEQUENCE)
     _, algorithm_end = der.expect(data, at, stop, der.SEQUENCE)
     name, name_end = der.expect(data, algorithm_end, stop, der.OCTET_STRING)
@@ -182,21 +273,22 @@ def _cert_id(data: bytes, start: int, end: int) -> CertID:
         _extensions(data, extensions, extensions_end)
         if extensions_end != end:
             raise ValueError("something follows a request's extensions")
-    return CertID(
+    cert_id = CertID(
         algorithm,
         data[name:name_end],
         data[key:key_end],
         data[serial:serial_end],
         data[start:stop],
     )
+    return cert_id, stop
 
 
-def _extensions(data: bytes, start: int, end: int) -> bytes | None:
-    """Return the nonce among the extensions, and refuse critical ones that are not known."""
+def _extensions(data: bytes, start: int, end: int) -> tuple[int, int]:
+    """Return where the nonce is, and refuse critical extensions that are not known."""
     at, stop = der.expect(data, start, end, der.SEQUENCE)
     if stop != end:
         raise ValueError("something follows its list of extensions")
-    nonce: bytes | None = None
+    nonce = 0, 0
     while at < stop:
         extension, at = der.expect(data, at, stop, der.SEQUENCE)
         _, value = der.expect(data, extension, at, der.OBJECT_IDENTIFIER)
@@ -209,19 +301,19 @@ def _extensions(data: bytes, start: int, end: int) -> bytes | None:
         if not data.startswith(_NONCE, extension, at):
             if critical:  # RFC 5280 §4.2: what is critical and unknown must be refused
                 raise ValueError("it has a critical extension that is not known")
-        elif nonce is None:
+        elif nonce == (0, 0):
             nonce = _nonce(data, content, content_end)
         else:
             raise ValueError("it has two nonces")
     return nonce
 
 
-def _nonce(data: bytes, start: int, end: int) -> bytes:
-    """Return the nonce; RFC 9654 §2.1: empty ones and those over 128 octets are refused."""
+def _nonce(data: bytes, start: int, end: int) -> tuple[int, int]:
+    """Return where it is; RFC 9654 §2.1: empty ones and those over 128 octets are refused."""
     content, stop = der.expect(data, start, end, der.OCTET_STRING)
     if stop != end or not 1 <= stop - content <= MAX_NONCE:
         raise ValueError(f"its nonce is not 1 to {MAX_NONCE} octets in an OCTET STRING")
-    return data[content:stop]
+    return content, stop
 
 
 def issuer_hashes(hash_algorithm: str, name_der: bytes, spki_der: bytes) -> tuple[bytes, bytes]:
@@ -274,14 +366,20 @@ def single_response(cert_id_der: bytes, status: bytes, this_update: int, next_up
         this_update: Unix seconds.
         next_update: Unix seconds; RFC 9919 §3.2.4 wants it in every response.
     """
-    return der.tlv(
-        der.SEQUENCE,
-        cert_id_der,
-        status,
-        der.generalized_time(this_update),
-        _NEXT_UPDATE,
-        der.generalized_time(next_update),
-    )
+    times = _times(this_update, next_update)
+    size = len(cert_id_der) + len(status) + len(times)
+    return b"".join((_header(size), cert_id_der, status, times))
+
+
+@lru_cache(maxsize=64)
+def _times(this_update: int, next_update: int) -> bytes:
+    return der.generalized_time(this_update) + _NEXT_UPDATE + der.generalized_time(next_update)
+
+
+@lru_cache(maxsize=1024)
+def _header(size: int) -> bytes:
+    """Return tag and length of a SEQUENCE."""
+    return der.header(der.SEQUENCE, size)
 
 
 def response_data(
@@ -298,29 +396,36 @@ def response_data(
         responses: what `single_response` returned, one for each CertID asked about.
         nonce: of the request, or None.
     """
-    return der.tlv(
-        der.SEQUENCE,
-        _responder_id(responder_key_hash),
-        der.generalized_time(produced_at),
-        der.tlv(der.SEQUENCE, *responses),
-        b"" if nonce is None else _nonce_extension(nonce),
+    answers = b"".join(responses)
+    if nonce is None:
+        return _before_answers(responder_key_hash, produced_at, len(answers), 0) + answers
+    extensions = _before_nonce(len(nonce))
+    size = len(extensions) + len(nonce)
+    before = _before_answers(responder_key_hash, produced_at, len(answers), size)
+    return b"".join((before, answers, extensions, nonce))
+
+
+@lru_cache(maxsize=1024)
+def _before_answers(key_hash: bytes, produced_at: int, size: int, extensions: int) -> bytes:
+    """Return what stands before the answers of a ResponseData.
+
+    Args:
+        key_hash: the ResponderID byKey, as RFC 9919 §3.2.3 wants it.
+        produced_at: Unix seconds.
+        size: of the answers.
+        extensions: size of what follows them.
+    """
+    before = (
+        der.explicit(2, der.octet_string(key_hash))
+        + der.generalized_time(produced_at)
+        + der.header(der.SEQUENCE, size)
     )
-
-
-@lru_cache(maxsize=64)
-def _responder_id(key_hash: bytes) -> bytes:
-    """Return the ResponderID byKey, as RFC 9919 §3.2.3 wants it."""
-    return der.explicit(2, der.octet_string(key_hash))
-
-
-def _nonce_extension(nonce: bytes) -> bytes:
-    """Return responseExtensions with the nonce alone (RFC 9654 §2.1)."""
-    return _before_nonce(len(nonce)) + nonce
+    return der.header(der.SEQUENCE, len(before) + size + extensions) + before
 
 
 @lru_cache(maxsize=MAX_NONCE)
 def _before_nonce(size: int) -> bytes:
-    """Return what stands before the octets of a nonce of some size, which end the extensions."""
+    """Return responseExtensions with a nonce of some size alone (RFC 9654 §2.1), up to it."""
     nonce = bytes(size)
     value = der.octet_string(der.octet_string(nonce))
     return der.explicit(1, der.sequence(der.sequence(_NONCE, value)))[:-size]
@@ -337,8 +442,15 @@ def basic_response(
         signature: its value.
         certificates: DER of the responder's certificate; none when the issuer itself signed.
     """
-    parts = (tbs, algorithm_identifier, der.bit_string(signature), _certs(tuple(certificates)))
-    return b"".join((_before_basic(sum(map(len, parts))), *parts))
+    bits, certs = _before_signature(len(signature)), _certs(tuple(certificates))
+    size = len(tbs) + len(algorithm_identifier) + len(bits) + len(signature) + len(certs)
+    return b"".join((_before_basic(size), tbs, algorithm_identifier, bits, signature, certs))
+
+
+@lru_cache(maxsize=64)
+def _before_signature(size: int) -> bytes:
+    """Return what stands before the octets of a signature: a BIT STRING without unused bits."""
+    return der.header(der.BIT_STRING, size + 1) + b"\0"
 
 
 @lru_cache(maxsize=1024)

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp as parser
 
 from mintmark.authority.issuance import ocsp as ocsp_module
-from mintmark.authority.issuance.ocsp import ResponderKey, draft_response, sign_response
+from mintmark.authority.issuance.ocsp import ResponderKey, draft_response, sign_responses
 from mintmark.model.certificate import Reason
 from mintmark.model.errors import Error, Kind
 from mintmark.model.keys import KeyType
@@ -38,13 +38,18 @@ def cert_id(issuing):
     return ocsp.parse_request(builder.build().public_bytes(Encoding.DER)).cert_ids[0]
 
 
+def signed(responder, produced_at, responses, nonce):
+    (response,) = sign_responses(responder, produced_at, [(responses, nonce)])
+    return response
+
+
 def single(cert_id, status=ocsp.GOOD):
     return ocsp.single_response(cert_id.der, status, pki.NOW, pki.NOW + HOUR)
 
 
 def test_response_verifies_with_the_certificate_it_carries(issuing, responder, cert_id):
     response = parser.load_der_ocsp_response(
-        sign_response(responder, pki.NOW + 5, [single(cert_id)], b"n" * 32)
+        signed(responder, pki.NOW + 5, [single(cert_id)], b"n" * 32)
     )
     (certificate,) = response.certificates
 
@@ -77,7 +82,7 @@ def test_responders_certificate_is_fit_for_nothing_else(responder):
 def test_revocation_is_answered_with_time_and_reason(responder, cert_id):
     status = ocsp.revoked(pki.NOW - 60, Reason.KEY_COMPROMISE)
     response = parser.load_der_ocsp_response(
-        sign_response(responder, pki.NOW, [single(cert_id, status)], None)
+        signed(responder, pki.NOW, [single(cert_id, status)], None)
     )
 
     assert response.certificate_status is parser.OCSPCertStatus.REVOKED
@@ -93,7 +98,7 @@ def test_response_without_answers_is_stopped(responder):
 @pytest.mark.parametrize("produced_at", [pki.NOW - 1, pki.NOW + 7 * DAY + 1])
 def test_responder_does_not_sign_outside_its_validity(responder, cert_id, produced_at):
     with pytest.raises(Error, match="not valid at") as caught:
-        sign_response(responder, produced_at, [single(cert_id)], None)
+        signed(responder, produced_at, [single(cert_id)], None)
     assert caught.value.kind is Kind.UNAVAILABLE
 
 
@@ -118,8 +123,10 @@ def test_response_that_does_not_parse_back_never_leaves(
         ocsp_module.ocsp, "basic_response", lambda *arguments: spoil(genuine(*arguments))
     )
 
-    with pytest.raises(Error, match=message):
-        sign_response(responder, pki.NOW, [single(cert_id)], None)
+    refused = signed(responder, pki.NOW, [single(cert_id)], None)
+
+    assert isinstance(refused, Error)
+    assert message in refused.detail
 
 
 def test_other_signature_never_leaves(monkeypatch, responder, cert_id):
@@ -130,5 +137,7 @@ def test_other_signature_never_leaves(monkeypatch, responder, cert_id):
         lambda tbs, algorithm, _, certificates: genuine(tbs, algorithm, b"x", certificates),
     )
 
-    with pytest.raises(Error, match="not the one that was drafted"):
-        sign_response(responder, pki.NOW, [single(cert_id)], None)
+    refused = signed(responder, pki.NOW, [single(cert_id)], None)
+
+    assert isinstance(refused, Error)
+    assert "not the one that was drafted" in refused.detail

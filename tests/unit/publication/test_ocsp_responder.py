@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from dataclasses import replace
 from urllib.parse import quote
@@ -19,6 +20,8 @@ from mintmark.model.time import DAY, HOUR
 from mintmark.protocol.ocsp.endpoint import OCSPEndpoint
 from mintmark.publication.ocsp import Responder
 from mintmark.server.target import parse
+from mintmark.wire import der
+from mintmark.wire import ocsp as wire
 from mintmark.wire.http import Peer, Request
 from tests import pki
 from tests.unit.rest.world import LOCAL
@@ -229,6 +232,126 @@ def test_a_key_from_the_future_is_replaced_when_the_clock_jumped_back(world, res
 
     answer = ask(world, responder, request(world, world.certificate("web", "a.web.internal")))
     assert answer.certificate_status is ocsp.OCSPCertStatus.GOOD
+
+
+def together(world, responder, *requests):
+    """Ask for several answers in one turn of the loop; errors come as values."""
+
+    async def ask_all():
+        return await asyncio.gather(
+            *(responder.answer(each) for each in requests), return_exceptions=True
+        )
+
+    return world.run(ask_all())
+
+
+def test_requests_that_come_together_get_each_its_own_answer(world, responder):
+    leaves = [world.certificate("web", f"a{number}.web.internal") for number in range(100)]
+    revoke_now(world, leaves[1])
+    nonces = [bytes((number,)) * 16 for number in range(100)]
+
+    answers = together(
+        world,
+        responder,
+        *(request(world, leaf, nonce=nonce) for leaf, nonce in zip(leaves, nonces, strict=True)),
+    )
+
+    for number, (answer, leaf) in enumerate(zip(answers, leaves, strict=True)):
+        found = ocsp.load_der_ocsp_response(answer.der)
+        assert found.serial_number == int.from_bytes(leaf.serial, "big")
+        nonce = found.extensions.get_extension_for_class(x509.OCSPNonce).value.nonce
+        assert nonce == nonces[number]
+        good = found.certificate_status is ocsp.OCSPCertStatus.GOOD
+        assert good == (number != 1)
+
+
+def test_a_request_that_cannot_be_answered_does_not_hurt_its_neighbors(world, responder):
+    """A CertID whose algorithm only a stricter reader refuses, beside an honest one."""
+    honest = request(world, world.certificate("web", "a.web.internal"))
+    cert_id = wire.parse_request(honest).cert_ids[0]
+    strange = der.sequence(
+        der.sequence(der.oid("1.2.3.4"), b"\x1f\x81"),
+        der.octet_string(cert_id.issuer_name_hash),
+        der.octet_string(cert_id.issuer_key_hash),
+        der.tlv(der.INTEGER, cert_id.serial),
+    )
+    hostile = der.sequence(der.sequence(der.sequence(der.sequence(strange))))
+
+    first, error, last = together(world, responder, honest, hostile, honest)
+
+    assert error.kind is Kind.INTERNAL
+    for answer in (first, last):
+        found = ocsp.load_der_ocsp_response(answer.der)
+        assert found.certificate_status is ocsp.OCSPCertStatus.GOOD
+
+
+def test_an_answer_that_was_signed_before_does_not_wait_for_signatures(world, responder):
+    cached = request(world, world.certificate("web", "a.web.internal"))
+    ask(world, responder, cached)
+    fresh = request(world, world.certificate("web", "b.web.internal"), nonce=b"n" * 16)
+    order = []
+
+    async def note(der):
+        await responder.answer(der)
+        order.append(der)
+
+    async def note_all():
+        await asyncio.gather(note(fresh), note(fresh), note(cached))
+
+    world.run(note_all())
+
+    assert order == [cached, fresh, fresh]
+
+
+def test_a_revocation_shows_to_all_who_come_together(world, responder):
+    leaf = world.certificate("web", "a.web.internal")
+    der = request(world, leaf)
+    ask(world, responder, der)
+    revoke_now(world, leaf)
+
+    for answer in together(world, responder, der, der, request(world, leaf, nonce=b"n" * 16)):
+        found = ocsp.load_der_ocsp_response(answer.der)
+        assert found.certificate_status is ocsp.OCSPCertStatus.REVOKED
+
+
+def test_an_answer_about_several_certificates_is_not_kept(world, responder):
+    """Of their combinations there are more than any memory holds."""
+    single = wire.parse_request(request(world, world.certificate("web", "a.web.internal")))
+    asked = der.sequence(single.cert_ids[0].der)
+    both = der.sequence(der.sequence(der.sequence(asked, asked)))
+    (first,) = together(world, responder, both)
+    world.clock.now += 10
+
+    (second,) = together(world, responder, both)
+
+    assert second.this_update > first.this_update
+
+
+def test_a_store_that_cannot_be_read_is_told_to_all_who_wait(world, responder, monkeypatch):
+    der = request(world, world.certificate("web", "a.web.internal"), nonce=b"n" * 16)
+
+    async def refuse(*_):
+        raise Error(Kind.UNAVAILABLE, "no")
+
+    monkeypatch.setattr(world.store, "statuses", refuse)
+
+    assert [error.kind for error in together(world, responder, der, der)] == [
+        Kind.UNAVAILABLE,
+        Kind.UNAVAILABLE,
+    ]
+
+
+def test_who_gives_up_does_not_keep_the_others_waiting(world, responder):
+    der = request(world, world.certificate("web", "a.web.internal"), nonce=b"n" * 16)
+
+    async def ask_and_leave():
+        leaving, staying = (asyncio.ensure_future(responder.answer(der)) for _ in range(2))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        return await staying
+
+    found = ocsp.load_der_ocsp_response(world.run(ask_and_leave()).der)
+    assert found.certificate_status is ocsp.OCSPCertStatus.GOOD
 
 
 @pytest.mark.parametrize("junk", [b"", b"\x30", b"\x30\x80", b"x" * 5000, b"\x30\x03\x02\x01\x00"])

@@ -44,6 +44,12 @@ def kind_of(run, coroutine):
     return refused.value.kind
 
 
+def status(run, store, issuer, serial):
+    """Return what OCSP answers for one serial."""
+    (found,) = run(store.statuses(issuer, [serial]))
+    return found
+
+
 def test_a_committed_certificate_reads_back_as_it_was(ledger, run):
     issued = certificate(
         names=("a.example.internal", "b.example.internal"), metadata={"owner": "ops"}
@@ -138,9 +144,9 @@ def test_one_act_revokes_many_serials_or_none(ledger, run):
 def test_a_serial_that_is_not_in_the_inventory_can_be_revoked(ledger, run):
     foreign = certificate()
     run(ledger.commit(revoking(foreign)))
-    status = run(ledger.status(issuer_id(), foreign.serial))
-    assert status.issued
-    assert status.revocation.reason is Reason.KEY_COMPROMISE
+    found = status(run, ledger, issuer_id(), foreign.serial)
+    assert found.issued
+    assert found.revocation.reason is Reason.KEY_COMPROMISE
 
 
 def test_two_stores_cannot_both_revoke_a_serial(ledger, open_store, run):
@@ -157,12 +163,25 @@ def test_two_stores_cannot_both_revoke_a_serial(ledger, open_store, run):
 def test_ocsp_tells_ours_from_not_ours(ledger, run):
     issued = certificate()
     run(ledger.commit(issuance(issued)))
-    assert run(ledger.status(issuer_id(), issued.serial)).issued
-    assert not run(ledger.status("another", issued.serial)).issued
-    assert not run(ledger.status(issuer_id(), b"\x41" * 20)).issued
+    assert status(run, ledger, issuer_id(), issued.serial).issued
+    assert not status(run, ledger, "another", issued.serial).issued
+    assert not status(run, ledger, issuer_id(), b"\x41" * 20).issued
     run(ledger.commit(revoking(issued)))
-    assert run(ledger.status(issuer_id(), issued.serial)).revocation == revocation(issued)
-    assert run(ledger.status("another", issued.serial)).revocation is None
+    assert status(run, ledger, issuer_id(), issued.serial).revocation == revocation(issued)
+    assert status(run, ledger, "another", issued.serial).revocation is None
+
+
+def test_ocsp_asks_about_many_serials_at_once(ledger, run):
+    issued, revoked, foreign = certificate(), certificate(), certificate()
+    run(ledger.commit(issuance(issued)))
+    run(ledger.commit(issuance(revoked)))
+    run(ledger.commit(revoking(revoked)))
+    run(ledger.commit(revoking(foreign)))
+    serials = [b"\x41" * 20, revoked.serial, issued.serial, foreign.serial, issued.serial]
+    for issuer in (issuer_id(), "another"):
+        one_by_one = [status(run, ledger, issuer, serial) for serial in serials]
+        assert run(ledger.statuses(issuer, serials)) == one_by_one
+    assert run(ledger.statuses(issuer_id(), [])) == []
 
 
 def test_a_blocked_key_stays_blocked(ledger, run):

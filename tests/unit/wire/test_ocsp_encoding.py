@@ -248,6 +248,57 @@ def test_what_is_no_request_is_malformed(data):
     assert refusal(data).kind in {Kind.MALFORMED, Kind.TOO_LARGE}
 
 
+def outcome(parse, data):
+    try:
+        return parse(data)
+    except Error as error:
+        return error.kind, error.detail
+
+
+RESPONSE_TYPES = extension(der.oid("1.3.6.1.5.5.7.48.1.4"), der.sequence())
+FORMS = {
+    "plain": request(),
+    "sha512 and nonce": request("sha512", b"n" * 32),
+    "one octet of nonce": request(nonce=b"n"),
+    "before and after the nonce": assembled(
+        one(),
+        tbs_prefix=der.explicit(0, der.integer(0)) + der.explicit(1, CERT_ID.der),
+        tbs_suffix=der.explicit(
+            2, der.sequence(RESPONSE_TYPES, extension(NONCE, OCTETS), RESPONSE_TYPES)
+        ),
+        suffix=der.explicit(0, der.sequence(CERT_ID.der)),
+    ),
+    "a request's own extensions": assembled(
+        one(singles=der.explicit(0, der.sequence(extension(NONCE, OCTETS))))
+    ),
+    "several": assembled(one(), one(), tbs_suffix=nonce_of(OCTETS)),
+    "too long to be remembered": assembled(one(), tbs_prefix=der.explicit(1, bytes(600))),
+}
+
+
+@pytest.mark.parametrize("data", FORMS.values(), ids=FORMS)
+def test_reader_that_remembers_reads_as_one_that_does_not(data):
+    """Whatever octet differs from the request before, the last of its length."""
+    reader = ocsp.RequestReader()
+    assert reader.parse(data) == ocsp.parse_request(data)
+    for at in range(len(data)):
+        for change in (0x01, 0x80, 0xFF):
+            other = data[:at] + bytes((data[at] ^ change,)) + data[at + 1 :]
+            assert outcome(reader.parse, other) == outcome(ocsp.parse_request, other)
+            assert reader.parse(data) == ocsp.parse_request(data)
+
+
+def test_reader_takes_serial_and_nonce_from_each_request():
+    reader = ocsp.RequestReader()
+    for number in range(5):
+        nonce = bytes((number,)) * 16
+        data = request(nonce=nonce).replace(b"\x40" * 20, b"\x41" + nonce + b"\x42" * 3)
+        found = reader.parse(data)
+        assert found.nonce == nonce
+        assert found.cert_ids[0].serial == b"\x41" + nonce + b"\x42" * 3
+        assert found.cert_ids[0].der in data
+
+
 def test_path_of_a_get_is_base64():
     data = request()
     assert ocsp.decode_path(base64.b64encode(data).decode()) == data

@@ -25,18 +25,20 @@ class ResponderKey:
         signer: its key.
 
     Attributes:
+        certificates: what a response carries.
         key_hash: how responses name it (RFC 6960 §4.2.1, KeyHash: SHA-1 of the key).
 
     Raises:
         Error: INTERNAL when the key is not the certificate's.
     """
 
-    __slots__ = ("certificate", "key_hash", "signer")
+    __slots__ = ("certificate", "certificates", "key_hash", "signer")
 
     def __init__(self, certificate: Certificate, signer: Signer) -> None:
         if hashlib.sha256(signer.spki).digest() != certificate.spki_sha256:
             raise Error(Kind.INTERNAL, "the responder's key is not that of its certificate")
         self.certificate: Final = certificate
+        self.certificates: Final = (certificate.der,)
         self.signer: Final = signer
         # RFC 6960 §4.2.1 fixes SHA-1 here; it names a key and protects nothing.
         self.key_hash: Final = hashlib.sha1(
@@ -71,28 +73,47 @@ def draft_response(
     return Draft(ocsp.response_data(responder.key_hash, produced_at, responses, nonce))
 
 
-def sign_response(
-    responder: ResponderKey, produced_at: int, responses: Sequence[bytes], nonce: bytes | None
-) -> bytes:
-    """Return a signed OCSPResponse, DER, that carries the responder's certificate.
+def sign_responses(
+    responder: ResponderKey,
+    produced_at: int,
+    answers: Sequence[tuple[Sequence[bytes], bytes | None]],
+) -> list[bytes | Error]:
+    """Return signed OCSPResponses, DER, that carry the responder's certificate.
+
+    All are signed before any is put together, so that each signature finds the tables of the
+    curve where the one before left them: in the processor's caches.
+
+    Args:
+        responder: who signs.
+        produced_at: Unix seconds.
+        answers: `responses` and `nonce` of each, as `draft_response` takes them.
+
+    Returns:
+        In the place of a response that does not parse back, the Error, INTERNAL: it may come
+        of what a request had it repeat, and is no other request's.
 
     Raises:
-        Error: as `draft_response`; INTERNAL when what was signed does not parse back.
+        Error: as `draft_response`.
     """
-    draft = draft_response(responder, produced_at, responses, nonce)
-    signature = responder.signer.sign(draft)
+    drafts = [
+        draft_response(responder, produced_at, responses, nonce) for responses, nonce in answers
+    ]
+    sign = responder.signer.sign
+    signatures = [sign(draft) for draft in drafts]
+    signed: list[bytes | Error] = []
+    for draft, signature in zip(drafts, signatures, strict=True):
+        try:
+            signed.append(_response(responder, draft.tbs, signature))
+        except Error as error:
+            signed.append(error)
+    return signed
+
+
+def _response(responder: ResponderKey, tbs: bytes, signature: bytes) -> bytes:
+    """Put a response together, and check that it is, to another's eyes, what was signed."""
     response = ocsp.basic_response(
-        draft.tbs,
-        responder.signer.algorithm.identifier,
-        signature,
-        (responder.certificate.der,),
+        tbs, responder.signer.algorithm.identifier, signature, responder.certificates
     )
-    _parse_back(response, draft.tbs, signature)
-    return response
-
-
-def _parse_back(response: bytes, tbs: bytes, signature: bytes) -> None:
-    """Check that what is about to leave is, to another's eyes, what was signed."""
     try:
         parsed = parser.load_der_ocsp_response(response)
         # The parsed signature stands behind everything else that was signed.
@@ -101,3 +122,4 @@ def _parse_back(response: bytes, tbs: bytes, signature: bytes) -> None:
         raise Error(Kind.INTERNAL, "a signed OCSP response cannot be parsed back") from error
     if not same:
         raise Error(Kind.INTERNAL, "a signed OCSP response is not the one that was drafted")
+    return response

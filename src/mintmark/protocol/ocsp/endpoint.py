@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from email.utils import formatdate
-from functools import lru_cache
 from typing import Any, Final
 
 from mintmark.model.errors import Error, Kind
@@ -20,7 +19,8 @@ from mintmark.wire.http import Request, Response
 
 log = logging.getLogger(__name__)
 
-PATH: Final = "/ocsp"
+PATHS: Final = frozenset({"/ocsp", "/ocsp/"})
+BEFORE_BASE64: Final = "/ocsp/"
 CONTENT_TYPE: Final = "application/ocsp-response"
 # Seconds that HTTP caches may keep a response. nextUpdate allows hours, but then a cache would
 # hide a revocation for hours; RFC 9919 §6 leaves the responder any time before nextUpdate.
@@ -40,34 +40,45 @@ class OCSPEndpoint:
     def handle(self, request: Request) -> Response | Coroutine[Any, Any, Response]:
         """Answer one HTTP request."""
         path = request.path
-        if request.method == "POST" and path in {PATH, PATH + "/"}:
-            return self._post(request.body)
-        if request.method in {"GET", "HEAD"} and path.startswith(PATH + "/"):
-            return self._get(path[len(PATH) + 1 :])
-        if path in {PATH, PATH + "/"}:
+        method = request.method
+        if method == "POST" and path in PATHS:
+            return self._respond(request.body, _posted)
+        if method in {"GET", "HEAD"} and path.startswith(BEFORE_BASE64):
+            return self._get(path.removeprefix(BEFORE_BASE64))
+        if path in PATHS:
             return Response(405, headers=(("Allow", "GET, POST"),))
         return Response(404, b"not found\n", "text/plain; charset=utf-8")
 
-    async def _post(self, body: bytes) -> Response:
-        return Response(200, (await self._answer(body)).der, CONTENT_TYPE)
-
-    async def _get(self, text: str) -> Response:
+    def _get(self, text: str) -> Response | Coroutine[Any, Any, Response]:
         try:
-            answer = await self._answer(ocsp.decode_path(text))
+            return self._respond(ocsp.decode_path(text), _got)
         except Error:  # not even Base64
-            answer = MALFORMED
-        if not answer.cacheable:
-            return Response(200, answer.der, CONTENT_TYPE, NOT_CACHEABLE)
-        return Response(200, answer.der, CONTENT_TYPE, _cache_headers(answer))
+            return _got(MALFORMED)
 
-    async def _answer(self, request_der: bytes) -> OCSPAnswer:
-        """Return the responder's answer; its refusals have words of their own in OCSP."""
+    async def _respond(
+        self, request_der: bytes, response: Callable[[OCSPAnswer], Response]
+    ) -> Response:
+        """Send the responder's answer; its refusals have words of their own in OCSP."""
         try:
-            return await self._responder.answer(request_der)
+            answer = await self._responder.answer(request_der)
         except Error as error:
             if error.kind is Kind.INTERNAL:
                 log.exception("no OCSP response could be made")
-            return REFUSALS.get(error.kind, MALFORMED)
+            answer = REFUSALS.get(error.kind, MALFORMED)
+        return response(answer)
+
+
+def _posted(answer: OCSPAnswer) -> Response:
+    if answer.posted is None:
+        answer.posted = Response(200, answer.der, CONTENT_TYPE)
+    return answer.posted
+
+
+def _got(answer: OCSPAnswer) -> Response:
+    if answer.got is None:
+        headers = _cache_headers(answer) if answer.cacheable else NOT_CACHEABLE
+        answer.got = Response(200, answer.der, CONTENT_TYPE, headers)
+    return answer.got
 
 
 def _error(status: ocsp.ResponseStatus) -> OCSPAnswer:
@@ -82,7 +93,6 @@ REFUSALS: Final = {
 NOT_CACHEABLE: Final = (("Cache-Control", "no-store"),)
 
 
-@lru_cache(maxsize=10_000)
 def _cache_headers(answer: OCSPAnswer) -> tuple[tuple[str, str], ...]:
     return (
         ("Last-Modified", formatdate(answer.this_update, usegmt=True)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
 from typing import Any, Final
@@ -15,6 +16,7 @@ from mintmark.store import rows
 from mintmark.store.consistency import unrecorded
 from mintmark.store.interface import CertificateFilter, CertificateStatus, StoredCRL
 from mintmark.store.postgresql import audit, check, listing, publication
+from mintmark.store.postgresql.lookup import Fate
 from mintmark.store.postgresql.ssh_store import PostgreSQLSSH
 
 _PAGE: Final = 1000
@@ -64,12 +66,11 @@ class PostgreSQLStore(PostgreSQLSSH):
         fate = await self._open_parts().fates.get(serial)
         return None if fate is None else fate[1]
 
-    async def status(self, issuer: str, serial: bytes) -> CertificateStatus:
-        """Return what OCSP answers for a serial of an issuer."""
-        issued_by, revocation = await self._open_parts().fates.get(serial) or (None, None)
-        if revocation is not None and revocation.issuer == issuer:
-            return CertificateStatus(issued=True, revocation=revocation)
-        return CertificateStatus(issued=issued_by == issuer, revocation=None)
+    async def statuses(self, issuer: str, serials: Sequence[bytes]) -> list[CertificateStatus]:
+        """Return what OCSP answers for serials of an issuer, in that order."""
+        fates = self._open_parts().fates
+        found = await asyncio.gather(*map(fates.get, serials))
+        return [_status(issuer, fate) for fate in found]
 
     async def key_blocked(self, spki_sha256: bytes) -> bool:
         """Whether a key must not be certified again."""
@@ -171,6 +172,13 @@ class PostgreSQLStore(PostgreSQLSSH):
     async def count(self) -> dict[str, int]:
         """Return how many certificates, revocations, audit records and tokens there are."""
         return await self._read(check.count)
+
+
+def _status(issuer: str, fate: Fate | None) -> CertificateStatus:
+    issued_by, revocation = fate or (None, None)
+    if revocation is not None and revocation.issuer == issuer:
+        return CertificateStatus(issued=True, revocation=revocation)
+    return CertificateStatus(issued=issued_by == issuer, revocation=None)
 
 
 async def _entries(
