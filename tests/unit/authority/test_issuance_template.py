@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from msgspec import structs
 
 from mintmark.authority.issuance.builder import leaf_builder
 from mintmark.authority.issuance.frame import cut
@@ -152,7 +153,7 @@ def test_frame_cut_from_one_leaf_holds_every_other(
     issuing = pki.pki().issuing
     first, first_serial = pki.approval(issuing, profile=profile, subject=pki.key(key_type)), SERIAL
     frame = cut(split(built_tbs(first, first_serial, issuing)), first_serial)
-    other = dataclasses.replace(
+    other = structs.replace(
         first,
         common_name=common_name,
         identifiers=tuple(names),

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from mintmark.authority.issuance.leaf import draft_leaf, issue_leaf
 from mintmark.authority.issuance.serial import new_serial
@@ -313,7 +314,7 @@ def test_a_common_name_that_was_vouched_for_passes_the_lints():
         serial = new_serial(pki.clock, pki.entropy)
         leaf = issue_leaf(draft_leaf(approval, issuing, serial), issuing)
         assert leaf.common_name == "build"
-    forged = replace(approval, vouched=False, seal=pki.SEAL)
+    forged = structs.replace(approval, vouched=False, seal=pki.SEAL)
     with pytest.raises(Error, match="common-name"):
         draft_leaf(forged, issuing, new_serial(pki.clock, pki.entropy))
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from mintmark.authority.issuance.approval import Approval
 from mintmark.authority.issuance.issuing import IssuingKey
