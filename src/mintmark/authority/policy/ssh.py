@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
+from msgspec import structs
 
 from mintmark.authority.issuance.approval import SEAL, SSHApproval
 from mintmark.authority.issuance.ssh_keys import SSHKeys
@@ -134,7 +135,7 @@ def approve_add_user(
     check_ssh_key(policy, keys, key)
     command = f"sudo useradd -m {login}; nc -q0 localhost 22"
     profile = SSHProfile(ADD_USER, USER, critical_options=(("force-command", command),))
-    return replace(
+    return structs.replace(
         approval,
         profile=profile,
         key=key,
