@@ -149,7 +149,7 @@ def _time(seconds: int) -> bytes:
 
 def _names(identifiers: tuple[Identifier, ...]) -> bytes:
     """Return GeneralNames without their header (RFC 5280 §4.2.1.6)."""
-    found = []
+    found: list[bytes] = []
     for identifier in identifiers:
         tag = _NAME_TAGS.get(identifier.type)
         if tag is None:
