@@ -234,8 +234,9 @@ def _profile(policy: Policy, requester: Requester, name: str) -> Profile:
     allowed = requester.profiles or requester.rule.profiles or BUILT_IN_NAMES
     if requester.provisioner:
         provisioner = policy.provisioners.get(requester.provisioner)
-        bound = () if provisioner is None else provisioner.rules.profiles
-        allowed = tuple(one for one in requester.profiles or bound if one in bound)
+        allowed = bound = () if provisioner is None else provisioner.rules.profiles
+        if requester.profiles:
+            allowed = tuple([one for one in requester.profiles if one in bound])
         if PEER.name in allowed:  # half of what it is for may be had alone
             allowed = (*allowed, SERVER.name, CLIENT.name)
     profile = policy.profiles.get(name)
