@@ -353,10 +353,10 @@ def _whitelisted(
     if requester.provisioner and not requester.is_admin:
         return _vouched_for(policy, requester, identifier)
     return (
-        requester.is_admin
-        or identifier.value == service
+        identifier.value == service
         or identifier in requester.identifiers
         or policy.whitelist.compiled(service).names.allow(identifier)
+        or requester.is_admin
     )
 
 
