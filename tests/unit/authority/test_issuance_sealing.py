@@ -51,6 +51,13 @@ def test_only_policy_holds_the_seal():
     }
 
 
+def test_only_approvals_write_into_a_frozen_value_to_let_go_of_the_seal():
+    def writes(node):
+        return "force_setattr" in {getattr(node, "id", ""), getattr(node, "attr", "")}
+
+    assert files_that(writes) == {"authority/issuance/approval.py"}
+
+
 def test_only_issuance_makes_drafts():
     def makes_a_draft(node):
         return isinstance(node, ast.Call) and (
