@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from mintmark.model.identifiers import Identifier
 from mintmark.model.provisioner import Lifetimes
@@ -20,6 +21,9 @@ class Operation(Enum):
     ADMIN = "admin"
 
     __hash__ = object.__hash__  # one object a member; Enum would hash its name anew each time
+
+
+_ADMIN: Final = Operation.ADMIN  # a constant is read in a tenth of a member's time
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +151,9 @@ class Requester:
 
     def may(self, operation: Operation) -> bool:
         """Whether the whitelist allows the operation; ADMIN allows all."""
-        return operation in self.rule.operations or Operation.ADMIN in self.rule.operations
+        return operation in self.rule.operations or _ADMIN in self.rule.operations
 
     @property
     def is_admin(self) -> bool:
         """Whether it may act for every service."""
-        return Operation.ADMIN in self.rule.operations
+        return _ADMIN in self.rule.operations

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from mintmark.authority.issuance.approval import SEAL, Approval
 from mintmark.authority.policy.keys import check_key
@@ -30,6 +30,7 @@ from mintmark.wire.identifiers import MAX_NAMES
 
 P = TypeVar("P", bound=Provisioner)
 
+_ACME: Final = Credential.ACME  # a constant is read in a tenth of a member's time
 BUILT_IN_NAMES = tuple(profile.name for profile in BUILT_IN)
 
 
@@ -348,7 +349,7 @@ def refusal_of(
 def _whitelisted(
     policy: Policy, requester: Requester, service: str, identifier: Identifier
 ) -> bool:
-    if requester.credential is Credential.ACME:
+    if requester.credential is _ACME:
         return identifier in requester.identifiers  # what it showed control of, and no rule
     if requester.provisioner and not requester.is_admin:
         return _vouched_for(policy, requester, identifier)
@@ -375,7 +376,7 @@ def _proved(policy: Policy, requester: Requester, identifier: Identifier) -> boo
 
     Holders of certificates of an ACME server did so when they got them.
     """
-    is_acme = requester.credential is Credential.ACME
+    is_acme = requester.credential is _ACME
     if not is_acme and policy.provisioner(requester.provisioner, ACME) is None:
         return False
     return identifier in requester.identifiers
