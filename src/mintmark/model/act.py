@@ -6,8 +6,9 @@ The audit log is also the outbox: publication reads it in tree order (ADR 0005).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 from mintmark.model.access import Burn
 from mintmark.model.acme import Change
@@ -17,8 +18,7 @@ from mintmark.model.provisioner import StoredProvisioner
 from mintmark.model.ssh import SSHBan
 
 
-@dataclass(frozen=True, slots=True)
-class AuditRecord:
+class AuditRecord(Struct, frozen=True, gc=False):
     """One line of the audit log, never with a secret in it.
 
     Args:
@@ -35,11 +35,10 @@ class AuditRecord:
     service: str
     certificate: bytes | None = None
     address: str = ""
-    details: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class RateClaim:
+class RateClaim(Struct, frozen=True, gc=False):
     """A claim on a rate limit (GCRA), granted or refused with the commit.
 
     Args:
@@ -51,8 +50,7 @@ class RateClaim:
     per_hour: int
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
+class Quota(Struct, frozen=True, gc=False):
     """A bound on active certificates of one service, checked with the commit.
 
     Active: not expired, not revoked, and not replaced by a renewal or rekey.
@@ -62,8 +60,7 @@ class Quota:
     max_certificates: int
 
 
-@dataclass(frozen=True, slots=True)
-class IdempotencyKey:
+class IdempotencyKey(Struct, frozen=True, gc=False):
     """A requester's own name for a request, so that a retry is answered, not repeated.
 
     Args:
@@ -78,16 +75,14 @@ class IdempotencyKey:
     expires_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class IdempotentAnswer:
+class IdempotentAnswer(Struct, frozen=True, gc=False):
     """What the store remembers under an idempotency key."""
 
     request_sha256: bytes
     serial: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True, gc=False):
     """A one-time enrolment token, as stored: only its hash.
 
     Args:
@@ -107,8 +102,7 @@ class Token:
     principals: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
+class Act(Struct, frozen=True, gc=False):
     """What one commit makes durable.
 
     The conditions (`rates`, `quota`, `burns_token`, `idempotency`, the revocation's novelty)

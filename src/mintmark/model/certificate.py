@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from mintmark.model.identifiers import Identifier
 
@@ -45,8 +46,7 @@ class Status(Enum):
     REVOKED = "revoked"
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
+class Certificate(Struct, frozen=True, gc=False):
     """A signed certificate and what we need to know of it without parsing it again.
 
     Args:
@@ -85,8 +85,7 @@ class Certificate:
         return f"cert_{self.serial.hex()}"
 
 
-@dataclass(frozen=True, slots=True)
-class Revocation:
+class Revocation(Struct, frozen=True, gc=False):
     """The fact that a serial is revoked; it is never taken back.
 
     Args:
@@ -105,8 +104,7 @@ class Revocation:
     not_after: int
 
 
-@dataclass(frozen=True, slots=True)
-class StoredCertificate:
+class StoredCertificate(Struct, frozen=True, gc=False):
     """A certificate together with its fate, as the store answers.
 
     Args:

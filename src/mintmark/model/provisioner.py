@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from msgspec import Struct
+
 from mintmark.model.identifiers import IdentifierType
 from mintmark.model.profile import PEER, SERVER
 from mintmark.model.ssh import SSH_HOST, SSH_USER
 from mintmark.model.time import DAY, HOUR, MINUTE
 
 
-@dataclass(frozen=True, slots=True)
-class Lifetimes:
+class Lifetimes(Struct, frozen=True, gc=False):
     """Bounds of a lifetime, in seconds, both inclusive."""
 
     minimum: int
@@ -37,9 +38,9 @@ class Claims:
             for service accounts: a person signs in again, so that who left is locked out.
     """
 
-    tls: Lifetimes = Lifetimes(5 * MINUTE, DAY, DAY)
-    ssh_user: Lifetimes = Lifetimes(5 * MINUTE, DAY, 16 * HOUR)
-    ssh_host: Lifetimes = Lifetimes(5 * MINUTE, 30 * DAY, 30 * DAY)
+    tls: Lifetimes = field(default=Lifetimes(5 * MINUTE, DAY, DAY))
+    ssh_user: Lifetimes = field(default=Lifetimes(5 * MINUTE, DAY, 16 * HOUR))
+    ssh_host: Lifetimes = field(default=Lifetimes(5 * MINUTE, 30 * DAY, 30 * DAY))
     ssh: bool = True
     renewal: bool = True
     renewal_after_expiry: bool = False

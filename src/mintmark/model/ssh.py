@@ -135,8 +135,7 @@ class SSHRequest(Struct, frozen=True, gc=False):
     metadata: dict[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SSHCertificate(Certificate):
+class SSHCertificate(Certificate, frozen=True, gc=False, kw_only=True):
     """A signed SSH certificate; a row of the same inventory as X.509.
 
     As a `Certificate`: `serial` has 8 octets, `issuer` is `SSHAuthority.id`, `common_name` is

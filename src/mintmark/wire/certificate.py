@@ -6,9 +6,11 @@ is parsed that is not asked for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Final
+
+from msgspec import Struct
 
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier
@@ -25,8 +27,7 @@ Element = tuple[int, int, int, int]
 """Tag, where the element starts, where its content starts, where it ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedCertificate:
+class ParsedCertificate(Struct, frozen=True, gc=False):
     """What a certificate says.
 
     Args:
@@ -120,10 +121,15 @@ def _time(der: bytes, element: Element) -> int:
         text = (b"19" if text[:1] >= b"5" else b"20") + text
     if tag not in _TIMES or len(text) != 15 or not text[:14].isdigit() or text[14:] != b"Z":
         raise ValueError("its validity has no times in UTC with seconds")
-    digits = text.decode("ascii")
-    year, month, day = int(digits[:4]), int(digits[4:6]), int(digits[6:8])
-    midnight = (date(year, month, day).toordinal() - _EPOCH) * DAY
-    return midnight + int(digits[8:10]) * HOUR + int(digits[10:12]) * MINUTE + int(digits[12:14])
+    clock = int(text[8:14])
+    return _midnight(text[:8]) + clock // 10000 * HOUR + clock // 100 % 100 * MINUTE + clock % 100
+
+
+@lru_cache(maxsize=1024)
+def _midnight(digits: bytes) -> int:
+    """Return when a day begins in Unix seconds; certificates begin and end on few of them."""
+    day = date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
+    return (day.toordinal() - _EPOCH) * DAY
 
 
 def _common_name(der: bytes, subject: Element) -> str:
@@ -153,10 +159,8 @@ def _names(der: bytes, at: int, end: int) -> tuple[Identifier, ...]:
         at += len(encode.BOOLEAN_TRUE)
     value, value_end = encode.expect(der, at, end, encode.OCTET_STRING)
     start, stop = encode.expect(der, value, value_end, encode.SEQUENCE)
-    return tuple(
-        parse_general_name(tag, der[content:name_end])
-        for tag, _, content, name_end in encode.children(der, start, stop)
-    )
+    names = encode.children(der, start, stop)
+    return tuple([parse_general_name(tag, der[content:end]) for tag, _, content, end in names])
 
 
 def _malformed(error: Exception) -> Error:

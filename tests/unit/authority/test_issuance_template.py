@@ -153,7 +153,7 @@ def test_frame_cut_from_one_leaf_holds_every_other(
     issuing = pki.pki().issuing
     first, first_serial = pki.approval(issuing, profile=profile, subject=pki.key(key_type)), SERIAL
     frame = cut(split(built_tbs(first, first_serial, issuing)), first_serial)
-    other = dataclasses.replace(
+    other = structs.replace(
         first,
         common_name=common_name,
         identifiers=tuple(names),

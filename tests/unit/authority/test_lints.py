@@ -6,6 +6,7 @@ import os
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from msgspec import structs
 
 from mintmark.authority.issuance import lints
 from mintmark.authority.issuance.issuing import IssuingKey
@@ -148,7 +149,7 @@ def test_later_leaf_that_should_not_have_been_approved_is_stopped(leaf, name, ki
 def test_later_leaf_without_names_is_stopped(leaf):
     lint(leaf.tbs, leaf.approval, leaf.issuing, leaf.serial)
     later = Leaf(leaf.issuing, common_name="")
-    later.approval = dataclasses.replace(later.approval, identifiers=(), seal=pki.SEAL)
+    later.approval = structs.replace(later.approval, identifiers=(), seal=pki.SEAL)
     later.tbs = template_tbs(later.approval, later.issuing, later.serial)
     later.refused("subject-alternative-name-presence")
 
@@ -732,7 +733,7 @@ def test_fixed_subject_attributes_pass_and_are_compared(issuing):
 
 
 def test_identifier_that_no_parser_made_is_stopped(issuing):
-    approval = dataclasses.replace(
+    approval = structs.replace(
         pki.approval(issuing),
         identifiers=(Identifier(IdentifierType.IP, "2001:DB8::1"),),
         common_name="",

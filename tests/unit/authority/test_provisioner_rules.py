@@ -315,7 +315,7 @@ def test_a_common_name_that_was_vouched_for_passes_the_lints():
         serial = new_serial(pki.clock, pki.entropy)
         leaf = issue_leaf(draft_leaf(approval, issuing, serial), issuing)
         assert leaf.common_name == "build"
-    forged = replace(approval, vouched=False, seal=pki.SEAL)
+    forged = structs.replace(approval, vouched=False, seal=pki.SEAL)
     with pytest.raises(Error, match="common-name"):
         draft_leaf(forged, issuing, new_serial(pki.clock, pki.entropy))
 

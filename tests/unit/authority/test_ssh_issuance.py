@@ -1,8 +1,6 @@
 """SSH certificates: nothing is signed that was not approved, linted, parsed back and verified."""
 
 import base64
-import dataclasses
-from dataclasses import replace
 
 import msgspec
 import pytest
@@ -14,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_identity,
     load_ssh_public_key,
 )
+from msgspec import structs
 
 from mintmark.authority.issuance import ssh as ssh_module
 from mintmark.authority.issuance import ssh_lints
@@ -132,17 +131,17 @@ def test_the_record_says_what_the_certificate_says():
 @pytest.mark.parametrize("seal", [None, object(), True], ids=lambda value: type(value).__name__)
 def test_an_approval_without_the_seal_cannot_be(seal):
     good = approved()
-    facts = {field.name: getattr(good, field.name) for field in dataclasses.fields(good)}
+    facts = structs.asdict(good) | {"seal": seal}
 
     with pytest.raises(TypeError, match="only policy approves"):
-        SSHApproval(**facts, seal=seal)
+        SSHApproval(**facts)
 
 
 def test_an_approval_cannot_be_changed_or_copied_with_changes():
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError, match="immutable"):
         approved().principals = ("root",)
-    with pytest.raises((TypeError, ValueError)):
-        replace(approved(), principals=("root",))
+    with pytest.raises(TypeError, match="only policy approves"):
+        structs.replace(approved(), principals=("root",))
 
 
 def test_only_an_approval_is_drafted():

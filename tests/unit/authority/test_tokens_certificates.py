@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from mintmark.authority.issuance.ssh_keys import SSHIssuingKey
 from mintmark.authority.policy.whitelist import Whitelist
@@ -368,13 +369,13 @@ def test_a_renewal_token_is_of_a_certificate_on_record_and_its_key(world):
     leaf = world.leaf(LEAF_KEY, service="jwk.services.web")
     unknown = world.leaf(LEAF_KEY, service="jwk.services.web", stored=False)
     twin = world.leaf(STRANGER, service="jwk.services.web", stored=False)
-    forged = replace(twin, der=twin.der.replace(twin.serial, leaf.serial))
+    forged = structs.replace(twin, der=twin.der.replace(twin.serial, leaf.serial))
     for text in (
         world.renewal(STRANGER, leaf),
         world.renewal(LEAF_KEY, unknown),
         world.renewal(STRANGER, forged),
-        world.renewal(LEAF_KEY, replace(leaf, der=leaf.der + b"\0")),
-        world.renewal(LEAF_KEY, replace(leaf, der=leaf.der[:-1])),
+        world.renewal(LEAF_KEY, structs.replace(leaf, der=leaf.der + b"\0")),
+        world.renewal(LEAF_KEY, structs.replace(leaf, der=leaf.der[:-1])),
         world.renewal(KEY, leaf),
     ):
         assert world.refused(text, Purpose.RENEW).detail == FORGED
@@ -610,7 +611,7 @@ def test_a_certificate_of_an_unknown_version_is_refused(world):
     der = leaf.der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x01", 1)
     for purpose, text in (
         (Purpose.SIGN, world.x5c(LEAF_KEY, der, world.hierarchy.issuer.der)),
-        (Purpose.RENEW, world.renewal(LEAF_KEY, replace(leaf, der=der))),
+        (Purpose.RENEW, world.renewal(LEAF_KEY, structs.replace(leaf, der=der))),
     ):
         assert world.refused(text, purpose).detail == FORGED
 
@@ -630,7 +631,7 @@ def test_a_certificate_with_one_octet_changed_is_refused(world, place, value, cu
         at = place % len(whole.der)
         changed = whole.der[:at] + (b"" if cut else bytes([value])) + whole.der[at + 1 :]
         if changed != whole.der:
-            text = token(replace(whole, der=changed))
+            text = token(structs.replace(whole, der=changed))
             assert world.refused(text, purpose).kind is Kind.BAD_TOKEN
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from mintmark.authority.policy.whitelist import Whitelist, service_id
+from mintmark.authority.policy import whitelist as whitelist_module
+from mintmark.authority.policy.whitelist import PREFIXES, Whitelist, prefix_of, service_id
 from mintmark.model.access import Operation, ServiceRule
 from mintmark.model.errors import Error, Kind
 
@@ -52,6 +53,26 @@ def test_acme_accounts_are_meant_where_they_are_named():
     assert whitelist.rule("acme.lab.two").operations == READ
     assert whitelist.rule("acme.acme.two").operations == frozenset()
     assert whitelist.rule("acme").operations == ALL
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_a_prefix_ends_with_its_only_dot(prefix):
+    assert prefix_of(f"{prefix}name.subject") == prefix_of(prefix) == prefix
+    assert prefix_of(prefix[:-1]) == prefix_of(f"x{prefix}") == prefix_of(f".{prefix}") == ""
+
+
+def test_what_was_said_of_a_service_is_remembered_and_strangers_do_not_fill_the_memory(monkeypatch):
+    monkeypatch.setattr(whitelist_module, "_REMEMBERED", 2)
+    whitelist = Whitelist(patterns=[ServiceRule("web-*", ALL)])
+
+    assert whitelist.rule("web-1") is whitelist.rule("web-2")
+    first = whitelist.rule("stranger")
+    assert whitelist.rule("stranger") is first
+    for number in range(3):
+        assert not whitelist.rule(f"stranger-{number}").operations
+    assert whitelist.rule("stranger") == first
+    assert whitelist.rule("stranger") is not first
+    assert whitelist.rule("web-1").operations == ALL
 
 
 def test_case_cannot_make_two_services_of_one():

@@ -227,8 +227,8 @@ async def main():
         for _ in range(5):
             fresh = certificate()
             serial = bytes(((0x41, {child}))) + n.to_bytes(4, "big") + fresh.serial[6:]
-            import dataclasses
-            acts.append(issuance(dataclasses.replace(fresh, serial=serial)))
+            from msgspec import structs
+            acts.append(issuance(structs.replace(fresh, serial=serial)))
         await asyncio.gather(*map(store.commit, acts))
         for act in acts:
             print(act.certificate.serial.hex(), flush=True)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
+from msgspec import structs
 
 from mintmark.model.act import Act, Quota
 from mintmark.model.certificate import CertificateKind, Reason, Revocation, Status
@@ -80,9 +81,15 @@ def test_one_key_signs_for_users_or_for_hosts(ssh, run):
 @pytest.mark.parametrize(
     "wrong",
     [
-        pytest.param(replace(ssh_certificate(), issuer=authority(HOST).id), id="user by host CA"),
-        pytest.param(replace(ssh_certificate(), issuer=issuer().id), id="SSH by X.509 issuer"),
-        pytest.param(replace(certificate(), issuer=authority(USER).id), id="X.509 by SSH CA"),
+        pytest.param(
+            structs.replace(ssh_certificate(), issuer=authority(HOST).id), id="user by host CA"
+        ),
+        pytest.param(
+            structs.replace(ssh_certificate(), issuer=issuer().id), id="SSH by X.509 issuer"
+        ),
+        pytest.param(
+            structs.replace(certificate(), issuer=authority(USER).id), id="X.509 by SSH CA"
+        ),
     ],
 )
 def test_an_issuer_signs_certificates_of_its_kind_alone(ssh, run, wrong):
@@ -93,11 +100,11 @@ def test_an_issuer_signs_certificates_of_its_kind_alone(ssh, run, wrong):
 @pytest.mark.parametrize(
     "wrong",
     [
-        pytest.param(replace(ssh_certificate(), principals=("al\0ice",)), id="principal"),
-        pytest.param(replace(ssh_certificate(), common_name="al\nice"), id="key id"),
-        pytest.param(replace(ssh_certificate(), serial=b"1"), id="short serial"),
-        pytest.param(replace(ssh_certificate(), serial=b"1" * 20), id="long serial"),
-        pytest.param(replace(ssh_certificate(), not_after=(1 << 64) - 2), id="no end"),
+        pytest.param(structs.replace(ssh_certificate(), principals=("al\0ice",)), id="principal"),
+        pytest.param(structs.replace(ssh_certificate(), common_name="al\nice"), id="key id"),
+        pytest.param(structs.replace(ssh_certificate(), serial=b"1"), id="short serial"),
+        pytest.param(structs.replace(ssh_certificate(), serial=b"1" * 20), id="long serial"),
+        pytest.param(structs.replace(ssh_certificate(), not_after=(1 << 64) - 2), id="no end"),
     ],
 )
 def test_what_cannot_be_stored_of_an_ssh_certificate_is_refused_before_the_batch(ssh, run, wrong):
@@ -152,7 +159,7 @@ def inventory(ssh, run):
         }
         service = ("web", "db")[n // 3 % 2]
         one = KINDS[n % 3](service, **fields)
-        one = replace(one, service=service)
+        one = structs.replace(one, service=service)
         run(ssh.commit(issuance(one)))
         issued.append(one)
     for one in issued[::4]:
@@ -339,7 +346,7 @@ def test_a_quota_counts_companions_of_its_service(ssh, run):
     assert kind_of(run, ssh.commit(both(quota=Quota("alice", 3)))) is Kind.FORBIDDEN
     run(ssh.commit(both(quota=Quota("alice", 4))))
     # One that belongs to another service takes a place there.
-    add_user = replace(ssh_certificate(), service="provisioner")
+    add_user = structs.replace(ssh_certificate(), service="provisioner")
     run(ssh.commit(issuance(certificate("bob"), companions=(add_user,), quota=Quota("bob", 1))))
     full = issuance(certificate("provisioner"), quota=Quota("provisioner", 1))
     assert kind_of(run, ssh.commit(full)) is Kind.FORBIDDEN

@@ -6,7 +6,6 @@ import asyncio
 import subprocess
 import sys
 import textwrap
-from dataclasses import replace
 from pathlib import Path
 
 import apsw
@@ -174,7 +173,7 @@ def test_a_one_time_token_keeps_its_principals(ledger, run):
     token = Token(b"T" * 32, "alice", (), (), NOW + HOUR, ("alice", "ops"))
     run(ledger.commit(Act(record("token.create"), token=token)))
     assert run(ledger.token(b"T" * 32)) == token
-    unstorable = replace(token, sha256=b"U" * 32, principals=("al\0ice",))
+    unstorable = structs.replace(token, sha256=b"U" * 32, principals=("al\0ice",))
     assert kind_of(run, ledger.commit(Act(record(), token=unstorable))) is Kind.MALFORMED
 
 
@@ -193,7 +192,7 @@ def test_a_key_id_is_not_taken_for_a_key(ssh, run):
     run(ssh.commit(banning(ban(value=b"k" * 32))))
     assert run(ssh.banned("x", b"k" * 32)) is None
     assert run(ssh.banned("k" * 32, bytes(32))) is not None
-    run(ssh.commit(issuance(replace(ssh_certificate(), key_sha256=b"k" * 32))))
+    run(ssh.commit(issuance(structs.replace(ssh_certificate(), key_sha256=b"k" * 32))))
     run(ssh.commit(banning(ban(BanKind.KEY, b"k" * 32))))
     assert len(run(ssh.bans())) == 2
 

@@ -6,8 +6,10 @@ constructor asks for a seal that only policy imports; a test holds that.
 
 from __future__ import annotations
 
-from dataclasses import InitVar, dataclass
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from mintmark.model.identifiers import Identifier
 from mintmark.model.profile import Profile
@@ -17,8 +19,7 @@ from mintmark.model.ssh import SSHProfile, SSHPublicKey
 SEAL: Final = object()
 
 
-@dataclass(frozen=True, slots=True)
-class Approval:
+class Approval(Struct, frozen=True, gc=False):
     """One certificate that may be issued, down to its last name and second.
 
     Args:
@@ -32,7 +33,7 @@ class Approval:
         issuer: id of the issuer that it was approved for.
         replaces: serial of the certificate this renews or rekeys, or None.
         metadata: short texts by key, or None.
-        seal: policy's seal.
+        seal: policy's seal; it is not kept.
         vouched: whether a credential vouched for the common name, so that it need not be
             among the names.
 
@@ -50,15 +51,14 @@ class Approval:
     issuer: str
     replaces: bytes | None
     metadata: dict[str, str] | None
-    seal: InitVar[object]
+    seal: object
     vouched: bool = False
 
-    def __post_init__(self, seal: object) -> None:
-        _check_seal(seal)
+    def __post_init__(self) -> None:
+        _break_seal(self)
 
 
-@dataclass(frozen=True, slots=True)
-class SSHApproval:
+class SSHApproval(Struct, frozen=True, gc=False):
     """One SSH certificate that may be issued, down to its last principal and second.
 
     Args:
@@ -72,7 +72,7 @@ class SSHApproval:
         authority: id of the SSH authority that it was approved for.
         replaces: serial of the certificate this renews or rekeys, or None.
         metadata: short texts by key, or None.
-        seal: policy's seal.
+        seal: policy's seal; it is not kept.
 
     Raises:
         TypeError: the seal is not policy's.
@@ -88,12 +88,14 @@ class SSHApproval:
     authority: str
     replaces: bytes | None
     metadata: dict[str, str] | None
-    seal: InitVar[object]
+    seal: object
 
-    def __post_init__(self, seal: object) -> None:
-        _check_seal(seal)
+    def __post_init__(self) -> None:
+        _break_seal(self)
 
 
-def _check_seal(seal: object) -> None:
-    if seal is not SEAL:
+def _break_seal(approval: Approval | SSHApproval) -> None:
+    """Check the seal and let go of it, so that nobody takes it from one approval to the next."""
+    if approval.seal is not SEAL:
         raise TypeError("only policy approves")
+    force_setattr(approval, "seal", None)

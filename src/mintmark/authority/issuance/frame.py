@@ -26,6 +26,7 @@ from mintmark.wire import der
 YEAR_2050: Final = 2_524_608_000  # RFC 5280 §4.1.2.5: GeneralizedTime from here on
 _SUBJECT_KEY_ID: Final = der.oid("2.5.29.14")
 _SUBJECT_ALT_NAME: Final = der.oid("2.5.29.17")
+_CRITICAL_SUBJECT_ALT_NAME: Final = _SUBJECT_ALT_NAME + der.BOOLEAN_TRUE
 _COMMON_NAME: Final = der.oid("2.5.4.3")
 _NAME_TAGS: Final = {
     IdentifierType.DNS: 0x82,
@@ -65,29 +66,31 @@ class Frame:
         spki = approval.key.spki
         subject = common_name_added(fixed_subject, approval.common_name)
         names = _names(approval.identifiers)
-        san = der.tlv(
-            der.SEQUENCE,
-            _SUBJECT_ALT_NAME if subject else _SUBJECT_ALT_NAME + der.BOOLEAN_TRUE,
-            der.tlv(der.OCTET_STRING, der.tlv(der.SEQUENCE, names)),
+        oid = _SUBJECT_ALT_NAME if subject else _CRITICAL_SUBJECT_ALT_NAME
+        extensions = b"".join(
+            (
+                self.before_key_id,
+                key_identifier(spki[self.public_key_at :]),
+                self.before_names,
+                _opening(len(names), der.SEQUENCE, oid, der.OCTET_STRING, der.SEQUENCE),
+                names,
+                self.after_names,
+            )
         )
-        extensions = der.tlv(
-            der.SEQUENCE,
-            self.before_key_id,
-            key_identifier(spki[self.public_key_at :]),
-            self.before_names,
-            san,
-            self.after_names,
+        content = b"".join(
+            (
+                self.before_serial,
+                serial,
+                self.before_validity,
+                validity(approval.not_before, approval.not_after),
+                _opening(len(subject), der.SEQUENCE),
+                subject,
+                spki,
+                _opening(len(extensions), 0xA3, der.SEQUENCE),
+                extensions,
+            )
         )
-        return der.tlv(
-            der.SEQUENCE,
-            self.before_serial,
-            serial,
-            self.before_validity,
-            validity(approval.not_before, approval.not_after),
-            der.tlv(der.SEQUENCE, subject),
-            spki,
-            der.tlv(0xA3, extensions),
-        )
+        return _opening(len(content), der.SEQUENCE) + content
 
 
 def cut(fields: TBSFields, serial: bytes) -> Frame | None:
@@ -112,8 +115,24 @@ def common_name_added(rdns: bytes, common_name: str) -> bytes:
     """Return RDNs with that of a common name behind them (RFC 5280 §4.1.2.4: UTF8String)."""
     if not common_name:
         return rdns
-    value = der.tlv(der.UTF8_STRING, common_name.encode())
-    return rdns + der.tlv(der.SET, der.tlv(der.SEQUENCE, _COMMON_NAME, value))
+    text = common_name.encode()
+    opening = _opening(len(text), der.SET, der.SEQUENCE, _COMMON_NAME, der.UTF8_STRING)
+    return rdns + opening + text
+
+
+@lru_cache(maxsize=1024)  # certificates have few sizes
+def _opening(size: int, *elements: int | bytes) -> bytes:
+    """Return what stands before `size` octets, from the outermost element to the innermost.
+
+    Args:
+        size: of the octets that follow; every element ends with them.
+        elements: tags of constructed elements, and octets that stand between them.
+    """
+    opening = b""
+    for each in reversed(elements):
+        front = each if isinstance(each, bytes) else der.header(each, len(opening) + size)
+        opening = front + opening
+    return opening
 
 
 @lru_cache(maxsize=256)
@@ -130,13 +149,14 @@ def _time(seconds: int) -> bytes:
 
 def _names(identifiers: tuple[Identifier, ...]) -> bytes:
     """Return GeneralNames without their header (RFC 5280 §4.2.1.6)."""
-    found = []
+    found: list[bytes] = []
     for identifier in identifiers:
         tag = _NAME_TAGS.get(identifier.type)
         if tag is None:
-            found.append(der.tlv(0x87, ipaddress.ip_address(identifier.value).packed))
+            tag, name = 0x87, ipaddress.ip_address(identifier.value).packed
         else:
-            found.append(der.tlv(tag, identifier.value.encode()))
+            name = identifier.value.encode()
+        found += _opening(len(name), tag), name
     return b"".join(found)
 
 

@@ -72,10 +72,10 @@ def issue_leaf(draft: LeafDraft, issuing: IssuingKey) -> Certificate:
             f"a leaf drafted for issuer {approval.issuer} came to issuer {issuing.issuer.id}",
         )
     signature = issuing.signer.sign(draft)
-    certificate = der.sequence(
-        draft.tbs, issuing.signer.algorithm.identifier, der.bit_string(signature)
-    )
-    _parse_back(certificate, draft, signature)
+    content = draft.tbs + issuing.signer.algorithm.identifier + der.bit_string(signature)
+    header = der.header(der.SEQUENCE, len(content))
+    certificate = header + content
+    _parse_back(certificate, len(header), draft, signature)
     return Certificate(
         serial=draft.serial,
         issuer=approval.issuer,
@@ -92,16 +92,17 @@ def issue_leaf(draft: LeafDraft, issuing: IssuingKey) -> Certificate:
     )
 
 
-def _parse_back(certificate: bytes, draft: LeafDraft, signature: bytes) -> None:
+def _parse_back(certificate: bytes, start: int, draft: LeafDraft, signature: bytes) -> None:
     """Check that what is about to leave is, to another's eyes, what was linted and signed."""
     try:
         parsed = x509.load_der_x509_certificate(certificate)
     except ValueError as error:
         raise Error(Kind.INTERNAL, "a signed certificate cannot be parsed back") from error
-    # The parsed serial and signature stand before and behind everything else that was signed.
+    # The draft stands at its place, and the parsed serial and signature before and behind all
+    # else that was signed.
     if (
-        parsed.serial_number != int.from_bytes(draft.serial, "big")
+        not certificate.startswith(draft.tbs, start)
+        or parsed.serial_number != int.from_bytes(draft.serial, "big")
         or parsed.signature != signature
-        or draft.tbs not in certificate
     ):
         raise Error(Kind.INTERNAL, "a signed certificate is not the one that was drafted")

@@ -26,8 +26,8 @@ ATTRIBUTE_OIDS: Final = {
     SubjectAttribute.ORGANIZATIONAL_UNIT: "2.5.4.11",
 }
 
-_VERSION_3: Final = der.explicit(0, der.integer(2))
-_SERIAL: Final = b"\x02\x14"  # INTEGER of 20 octets; a serial never has another size
+# Version 3, then the header of an INTEGER of 20 octets: a serial never has another size.
+_BEFORE_SERIAL: Final = der.explicit(0, der.integer(2)) + der.header(der.INTEGER, 20)
 _SUBJECT_KEY_ID: Final = der.oid("2.5.29.14")
 _KEY_USAGE: Final = der.oid("2.5.29.15")
 _SAN: Final = der.oid("2.5.29.17")
@@ -53,7 +53,7 @@ _PUBLIC_KEY_AT: Final = {
     KeyType.RSA_4096: 24,
 }
 
-_LENGTHS: Final = tuple(der.length(size) for size in range(1024))
+_SIZES: Final = 1024  # remembered: certificates have few
 
 
 class Template:
@@ -73,6 +73,7 @@ class Template:
         "_after_san",
         "_after_serial",
         "_before_key_id",
+        "_extensions_size",
         "_fixed_subject",
         "_public_key_at",
         "key_type",
@@ -113,6 +114,12 @@ class Template:
                 _ocsp_no_check(profile),
             ]
         )
+        self._extensions_size: Final = (
+            len(self._before_key_id)
+            + KEY_ID_OCTETS
+            + len(self._after_key_id)
+            + len(self._after_san)
+        )
 
     def assemble(self, approval: Approval, serial: bytes) -> bytes:
         """Return the TBSCertificate of an approval.
@@ -125,52 +132,70 @@ class Template:
         key_id = hashlib.sha256(spki[self._public_key_at :]).digest()[:KEY_ID_OCTETS]
         subject = self._fixed_subject
         if approval.common_name:
-            subject += _common_name(approval.common_name)
-        san = _subject_alt_names(approval, critical=not subject) if approval.identifiers else b""
-        extensions = b"".join(
-            (self._before_key_id, key_id, self._after_key_id, san, self._after_san)
-        )
-        list_header = b"\x30" + _length(len(extensions))
-        return _sequence(
-            b"".join(
-                (
-                    _VERSION_3,
-                    _SERIAL,
-                    serial,
-                    self._after_serial,
-                    _validity(approval.not_before, approval.not_after),
-                    b"\x30",
-                    _length(len(subject)),
-                    subject,
-                    spki,
-                    b"\xa3",
-                    _length(len(list_header) + len(extensions)),
-                    list_header,
-                    extensions,
-                )
+            text = approval.common_name.encode()
+            subject += _before_common_name(len(text)) + text
+        san = b""
+        if approval.identifiers:
+            names = b"".join(map(general_name, approval.identifiers))
+            san = _before_names(len(names), not subject) + names
+        content = b"".join(
+            (
+                _BEFORE_SERIAL,
+                serial,
+                self._after_serial,
+                _validity(approval.not_before, approval.not_after),
+                _sequence_header(len(subject)),
+                subject,
+                spki,
+                _before_extensions(self._extensions_size + len(san)),
+                self._before_key_id,
+                key_id,
+                self._after_key_id,
+                san,
+                self._after_san,
             )
         )
+        return _sequence_header(len(content)) + content
 
 
-def _length(size: int) -> bytes:
-    return _LENGTHS[size] if size < 1024 else der.length(size)
+@lru_cache(maxsize=_SIZES)
+def _sequence_header(size: int) -> bytes:
+    return der.header(der.SEQUENCE, size)
 
 
-def _sequence(content: bytes) -> bytes:
-    return b"\x30" + _length(len(content)) + content
+def _around(tag: int, header: bytes, size: int) -> bytes:
+    """Return a header, and before it that of an element around it and the `size` octets behind."""
+    return der.header(tag, len(header) + size) + header
+
+
+@lru_cache(maxsize=_SIZES)
+def _before_extensions(size: int) -> bytes:
+    """Return what stands before extensions of `size` octets: [3] and SEQUENCE."""
+    return _around(0xA3, der.header(der.SEQUENCE, size), size)
+
+
+@lru_cache(maxsize=_SIZES)
+def _before_common_name(size: int) -> bytes:
+    """Return an RDN up to a common name of `size` octets (RFC 5280 §4.1.2.4: UTF8String)."""
+    attribute = _COMMON_NAME + der.header(der.UTF8_STRING, size)
+    return _around(der.SET, _around(der.SEQUENCE, attribute, size), size)
+
+
+@lru_cache(maxsize=_SIZES)
+def _before_names(size: int, critical: bool) -> bytes:  # noqa: FBT001 - by position, remembered once
+    """Return the subject alternative name's extension up to names of `size` octets.
+
+    RFC 5280 §4.2.1.6: it is critical if and only if the subject is empty.
+    """
+    names = _around(der.OCTET_STRING, der.header(der.SEQUENCE, size), size)
+    oid = _SAN + der.BOOLEAN_TRUE if critical else _SAN
+    return _around(der.SEQUENCE, oid + names, size)
 
 
 @lru_cache(maxsize=256)
 def _validity(not_before: int, not_after: int) -> bytes:
     """Return a Validity; leaves of the same second and lifetime share it."""
     return der.sequence(der.time(not_before), der.time(not_after))
-
-
-def _common_name(text: str) -> bytes:
-    """Return the RDN of a common name (RFC 5280 §4.1.2.4: UTF8String)."""
-    value = text.encode()
-    attribute = _sequence(_COMMON_NAME + b"\x0c" + _length(len(value)) + value)
-    return b"\x31" + _length(len(attribute)) + attribute
 
 
 def _attribute(attribute: SubjectAttribute, text: str) -> bytes:
@@ -180,13 +205,6 @@ def _attribute(attribute: SubjectAttribute, text: str) -> bytes:
     return der.tlv(
         der.SET, der.sequence(der.oid(ATTRIBUTE_OIDS[attribute]), der.tlv(tag, text.encode()))
     )
-
-
-def _subject_alt_names(approval: Approval, *, critical: bool) -> bytes:
-    """Return the extension; RFC 5280 §4.2.1.6: critical if and only if the subject is empty."""
-    names = _sequence(b"".join(map(general_name, approval.identifiers)))
-    oid = _SAN + der.BOOLEAN_TRUE if critical else _SAN
-    return _sequence(oid + b"\x04" + _length(len(names)) + names)
 
 
 def _extension(oid: bytes, value: bytes, *, critical: bool = False) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from mintmark.authority.issuance.approval import SEAL, Approval
 from mintmark.authority.policy.keys import check_key
@@ -30,6 +30,7 @@ from mintmark.wire.identifiers import MAX_NAMES
 
 P = TypeVar("P", bound=Provisioner)
 
+_ACME: Final = Credential.ACME  # a constant is read in a tenth of a member's time
 BUILT_IN_NAMES = tuple(profile.name for profile in BUILT_IN)
 
 
@@ -43,7 +44,7 @@ class Policy:
         authority_keys: SHA-256 of the SPKI of every issuer, past and present: none of these
             keys is ever certified as a leaf.
         backdate: seconds by which not_before lies in the past, for clocks that run late.
-        profile_names: the profiles' own name rules, compiled.
+        profile_names: the name rules of profiles that have some, compiled.
         provisioners: of every type, by name, compiled.
         ssh_profiles: by name.
         ssh_principals: the SSH profiles' own rules for principals, compiled.
@@ -81,7 +82,7 @@ class Policy:
             whitelist,
             frozenset(issuer.spki_sha256 for issuer in issuers),
             backdate,
-            {name: NameRules(profile.names) for name, profile in profiles.items()},
+            {name: NameRules(each.names) for name, each in profiles.items() if each.names},
             compiled(provisioners),
             ssh,
             {name: rules_of(each.type, each.principals) for name, each in ssh.items()},
@@ -235,12 +236,13 @@ def _profile(policy: Policy, requester: Requester, name: str) -> Profile:
     allowed = requester.profiles or requester.rule.profiles or BUILT_IN_NAMES
     if requester.provisioner:
         provisioner = policy.provisioners.get(requester.provisioner)
-        bound = () if provisioner is None else provisioner.rules.profiles
-        allowed = tuple(one for one in requester.profiles or bound if one in bound)
+        allowed = bound = () if provisioner is None else provisioner.rules.profiles
+        if requester.profiles:
+            allowed = tuple([one for one in requester.profiles if one in bound])
         if PEER.name in allowed:  # half of what it is for may be had alone
             allowed = (*allowed, SERVER.name, CLIENT.name)
     profile = policy.profiles.get(name)
-    if profile is None or not (requester.is_admin or name in allowed):
+    if profile is None or not (name in allowed or requester.is_admin):
         usable = policy.profiles if requester.is_admin else allowed
         raise Error(
             Kind.BAD_PROFILE,
@@ -291,14 +293,15 @@ def _check_names(
             f"{len(identifiers)} names were asked for; a certificate carries 1 to {MAX_NAMES}",
             hint="give at least one DNS name, IP address, e-mail address or URI",
         )
-    refusals = tuple(
+    refusals = [
         refusal
         for identifier in identifiers
         if (refusal := refusal_of(policy, profile, requester, request.service, identifier))
-    )
+    ]
     if refusals:
-        raise refusals[0] if len(refusals) == 1 else together(refusals)
-    _check_common_name(request, requester.common_names)
+        raise refusals[0] if len(refusals) == 1 else together(tuple(refusals))
+    if request.common_name:
+        _check_common_name(request, requester.common_names)
 
 
 def together(refusals: tuple[Error, ...]) -> Error:
@@ -329,7 +332,7 @@ def refusal_of(
             hint="ask for the single names, or use a profile with 'wildcards: true'",
         )
     rules = policy.profile_names.get(profile.name)
-    if rules and not rules.allow(identifier):
+    if rules is not None and not rules.allow(identifier):
         return Error(
             Kind.REJECTED_IDENTIFIER,
             f"name {identifier.value!r} is outside profile {profile.name!r} (allowed: {rules})",
@@ -347,15 +350,15 @@ def refusal_of(
 def _whitelisted(
     policy: Policy, requester: Requester, service: str, identifier: Identifier
 ) -> bool:
-    if requester.credential is Credential.ACME:
+    if requester.credential is _ACME:
         return identifier in requester.identifiers  # what it showed control of, and no rule
     if requester.provisioner and not requester.is_admin:
         return _vouched_for(policy, requester, identifier)
     return (
-        requester.is_admin
-        or identifier.value == service
+        identifier.value == service
         or identifier in requester.identifiers
         or policy.whitelist.compiled(service).names.allow(identifier)
+        or requester.is_admin
     )
 
 
@@ -374,7 +377,7 @@ def _proved(policy: Policy, requester: Requester, identifier: Identifier) -> boo
 
     Holders of certificates of an ACME server did so when they got them.
     """
-    is_acme = requester.credential is Credential.ACME
+    is_acme = requester.credential is _ACME
     if not is_acme and policy.provisioner(requester.provisioner, ACME) is None:
         return False
     return identifier in requester.identifiers
@@ -387,8 +390,6 @@ def _check_common_name(request: IssuanceRequest, vouched: tuple[str, ...]) -> No
     would be a name without a rule.
     """
     name = request.common_name
-    if not name:
-        return
     if len(name) > MAX_COMMON_NAME:
         raise Error(
             Kind.REJECTED_IDENTIFIER,
@@ -396,9 +397,10 @@ def _check_common_name(request: IssuanceRequest, vouched: tuple[str, ...]) -> No
             "(RFC 5280 appendix A.1)",
             hint="leave the common name out: clients read the subject alternative names",
         )
-    if name in vouched:
-        return
-    if all(name != identifier.value for identifier in request.identifiers):
+    for identifier in request.identifiers:
+        if identifier.value == name:
+            return
+    if name not in vouched:
         raise Error(
             Kind.REJECTED_IDENTIFIER,
             f"common name {name!r} is not among the names asked for",

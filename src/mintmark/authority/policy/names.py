@@ -50,11 +50,13 @@ class NameRules:
 
     def allow(self, identifier: Identifier) -> bool:
         """Whether any rule matches the identifier."""
-        if identifier.type is IdentifierType.IP:
-            address = ipaddress.ip_address(identifier.value)
-            return any(address in network for network in self._networks)
         pattern = self._patterns.get(identifier.type)
-        return pattern is not None and pattern.fullmatch(identifier.value) is not None
+        if pattern is not None:
+            return pattern.fullmatch(identifier.value) is not None
+        if identifier.type is not IdentifierType.IP:
+            return False
+        address = ipaddress.ip_address(identifier.value)
+        return any(address in network for network in self._networks)
 
     def __str__(self) -> str:
         return ", ".join(self.globs) or "none"

@@ -8,7 +8,6 @@ before the signature (design rule 7).
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Final
 
 from msgspec import structs
@@ -136,7 +135,7 @@ def approve_add_user(
     check_ssh_key(policy, keys, key)
     command = f"sudo useradd -m {login}; nc -q0 localhost 22"
     profile = SSHProfile(ADD_USER, USER, critical_options=(("force-command", command),))
-    return replace(
+    return structs.replace(
         approval,
         profile=profile,
         key=key,

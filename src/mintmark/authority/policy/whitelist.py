@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Final
 
 from mintmark.authority.policy.names import NameRules
@@ -18,6 +19,7 @@ from mintmark.model.errors import Error, Kind
 
 PREFIXES: Final = ("acme.", "jwk.", "oidc.", "x5c.", "sshpop.")
 """Begin the service ids of whom a provisioner vouches for, such as ACME accounts."""
+_REMEMBERED: Final = 4096  # services that only a pattern names, or nothing
 SERVICE_ID = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?")
 
 
@@ -63,16 +65,13 @@ class Whitelist:
         self, services: Iterable[ServiceRule] = (), patterns: Iterable[ServiceRule] = ()
     ) -> None:
         self._services = {rule.pattern: _compile(rule) for rule in services}
-        self._patterns = tuple((_glob(rule.pattern), _compile(rule)) for rule in patterns)
+        globs = tuple((_glob(rule.pattern), _compile(rule)) for rule in patterns)
+        # What the rules say of a service never changes: another configuration is another whitelist.
+        self._matching = lru_cache(maxsize=_REMEMBERED)(partial(_first_match, globs))
 
     def compiled(self, service: str) -> CompiledRule:
         """Return the rule of a service; one that allows nothing if it has none."""
-        if found := self._services.get(service):
-            return found
-        for glob, compiled in self._patterns:
-            if glob.fullmatch(service) and _is_meant(compiled.rule.pattern, service):
-                return compiled
-        return _compile(ServiceRule(service, frozenset()))
+        return self._services.get(service) or self._matching(service)
 
     def rule(self, service: str) -> ServiceRule:
         """Return what the whitelist says of a service."""
@@ -93,13 +92,23 @@ def require(allowed: bool, service: str, operation: Operation) -> None:  # noqa:
         )
 
 
+def _first_match(
+    globs: tuple[tuple[re.Pattern[str], CompiledRule], ...], service: str
+) -> CompiledRule:
+    for glob, compiled in globs:
+        if glob.fullmatch(service) and _is_meant(compiled.rule.pattern, service):
+            return compiled
+    return _compile(ServiceRule(service, frozenset()))
+
+
 def _compile(rule: ServiceRule) -> CompiledRule:
     return CompiledRule(rule, NameRules(rule.names), PrincipalRules(rule.principals))
 
 
 def prefix_of(service: str) -> str:
     """Return which of `PREFIXES` a service id begins with, or an empty text."""
-    return next((prefix for prefix in PREFIXES if service.startswith(prefix)), "")
+    prefix = service[: service.find(".") + 1]
+    return prefix if prefix in PREFIXES else ""
 
 
 def _is_meant(pattern: str, service: str) -> bool:

@@ -98,10 +98,13 @@ async def _succeed(
         replaces=predecessor.serial,
         metadata=predecessor.metadata,
     )
+    name = predecessor.common_name
+    if name and name not in [each.value for each in predecessor.identifiers]:
+        # Policy looked at it when it approved the predecessor.
+        requester = replace(requester, common_names=(*requester.common_names, name))
     return await issue(
         authority,
-        # Policy looked at the common name when it approved the predecessor.
-        replace(requester, common_names=(*requester.common_names, predecessor.common_name)),
+        requester,
         request,
         idempotency=idempotency,
         operation=Operation.RENEW,

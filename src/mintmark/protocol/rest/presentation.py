@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -24,8 +24,9 @@ from mintmark.client.documents import (
     ReasonWord,
     RootDocument,
 )
-from mintmark.model.certificate import Certificate, Reason, Status, StoredCertificate
+from mintmark.model.certificate import Certificate, Reason, StoredCertificate
 from mintmark.model.errors import Error, Kind
+from mintmark.model.identifiers import IdentifierType
 from mintmark.model.issuer import Issuer
 from mintmark.model.ssh import SSHCertificate, SSHCertificateType
 from mintmark.model.time import timestamp
@@ -39,6 +40,7 @@ Headers = tuple[tuple[str, str], ...]
 PRIVATE: Headers = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
 PUBLIC: Headers = (("Cache-Control", "public, max-age=60"), ("X-Content-Type-Options", "nosniff"))
 
+_NAME_WORDS: Final = {each: each.value for each in IdentifierType}  # `value` is slow to ask for
 _encode = msgspec.json.Encoder().encode
 
 
@@ -133,36 +135,37 @@ class Presenter:
 
     def _fields(self, certificate: Certificate, stored: StoredCertificate | None) -> dict[str, Any]:
         """Return the fields that all documents of a certificate share."""
-        certificate_id = certificate.id
-        revocation = stored.revocation if stored else None
-        status = stored.status(self._authority.clock()) if stored else Status.ACTIVE
-        replaced_by = stored.replaced_by if stored else None
-        return {
+        serial = certificate.serial.hex()
+        certificate_id = f"cert_{serial}"
+        issuer, names, kind = (
+            _of_ssh(certificate)
+            if isinstance(certificate, SSHCertificate)
+            else (self.issuer(certificate.issuer).name, _names(certificate), "x509")
+        )
+        fields: dict[str, Any] = {
             "certificate_id": certificate_id,
             "service_name": certificate.service,
             "common_name": certificate.common_name,
-            "serial_number": certificate.serial.hex(),
+            "serial_number": serial,
             "not_before": timestamp(certificate.not_before),
             "not_after": timestamp(certificate.not_after),
-            "issuer": self._issuer_name(certificate),
+            "issuer": issuer,
             "download_url": f"/api/v1/certificates/{certificate_id}/download",
-            "status": status.value,
+            "status": "active",
             "profile": certificate.profile,
-            "names": _names(certificate),
+            "names": names,
             "fingerprint_sha256": hashlib.sha256(certificate.der).hexdigest(),
             "replaces": certificate_id_of(certificate.replaces),
-            "replaced_by": certificate_id_of(replaced_by),
-            "revoked_at": timestamp(revocation.revoked_at) if revocation else None,
-            "revocation_reason": reason_word(revocation.reason) if revocation else None,
             "metadata": certificate.metadata or {},
-            "kind": _kind(certificate),
+            "kind": kind,
         }
-
-    def _issuer_name(self, certificate: Certificate) -> str:
-        """Return an issuer's name; SSH CA keys have none but what they are and their id."""
-        if isinstance(certificate, SSHCertificate):
-            return f"SSH {certificate.type.word} CA {certificate.issuer}"
-        return self.issuer(certificate.issuer).name
+        if stored is not None:
+            fields["status"] = stored.status(self._authority.clock()).value
+            fields["replaced_by"] = certificate_id_of(stored.replaced_by)
+            if revocation := stored.revocation:
+                fields["revoked_at"] = timestamp(revocation.revoked_at)
+                fields["revocation_reason"] = reason_word(revocation.reason)
+        return fields
 
     def issuer_document(self, issuer: Issuer) -> IssuerDocument:
         """Return an issuer."""
@@ -194,15 +197,14 @@ def reason_word(reason: Reason) -> ReasonWord:
 
 
 def _names(certificate: Certificate) -> list[Name]:
-    if isinstance(certificate, SSHCertificate):
-        return [Name("principal", principal) for principal in certificate.principals]
-    return [Name(name.type.value, name.value) for name in certificate.identifiers]
+    return [Name(_NAME_WORDS[name.type], name.value) for name in certificate.identifiers]
 
 
-def _kind(certificate: Certificate) -> KindWord:
-    if not isinstance(certificate, SSHCertificate):
-        return "x509"
-    return "ssh-user" if certificate.type is SSHCertificateType.USER else "ssh-host"
+def _of_ssh(certificate: SSHCertificate) -> tuple[str, list[Name], KindWord]:
+    """Return issuer, names and kind; SSH CA keys have no name but what they are and their id."""
+    issuer = f"SSH {certificate.type.word} CA {certificate.issuer}"
+    names = [Name("principal", principal) for principal in certificate.principals]
+    return issuer, names, "ssh-user" if certificate.type is SSHCertificateType.USER else "ssh-host"
 
 
 def _prepare(issuer: Issuer) -> IssuerPresentation:
