@@ -271,8 +271,23 @@ def test_head_is_kept_for_a_second_and_only_for_its_equals():
     heads.date(1)
     assert heads.encode(Response(200, b"a", "x/y"), 0) == first.replace(b"00:00 ", b"00:01 ")
     for number in range(1000):
-        heads.encode(Response(200, headers=(("ETag", str(number)),)), 0)
+        heads.encode(Response(200, headers=(("ETag", str(number)), ("Age", "1"))), 0)
     assert len(heads._known) < 300
+
+
+def test_heads_that_differ_in_their_last_field_have_the_others_in_common():
+    heads = Heads(0)
+    for tag in ("a", "b", "c\xe9"):
+        response = Response(201, b"", "x/y", (("Vary", "Accept"), ("ETag", tag)))
+        head = heads.encode(response, 0).decode("latin-1")
+        assert head.startswith("HTTP/1.1 201 Created\r\nDate: ")
+        assert head.endswith(
+            f"Content-Type: x/y\r\nVary: Accept\r\nETag: {tag}\r\nContent-Length: 0\r\n\r\n"
+        )
+    assert len(heads._known) == 1
+    response = Response(201, b"", "x/y", (("Vary", "Accept"), ("ETag", "a\r\nX: y")))
+    with pytest.raises(ValueError, match="header"):
+        heads.encode(response, 0)
 
 
 @pytest.mark.parametrize("size", [0, 1, 65535, 65536, 3_000_000])
