@@ -15,7 +15,8 @@ from typing import Any, Final, cast
 
 from mintmark.model.errors import Error, Kind
 from mintmark.server.connections import Connections, log
-from mintmark.server.reader import BODY, HEADER, NOTHING, Refusal, RequestReader
+from mintmark.server.reader import BODY, HEADER, NOTHING, RequestReader
+from mintmark.server.request_head import Refusal
 from mintmark.server.responses import CLOSE, CONTINUE, refusal
 from mintmark.wire.http import Peer, Request, Response
 
@@ -208,7 +209,7 @@ class Connection(asyncio.Protocol):
     def _serve(self, peer: Peer) -> None:
         shared = self._shared
         self._state = SERVING
-        self._reader = RequestReader(shared.limits, peer, encoded_slash=shared.encoded_slash)
+        self._reader = RequestReader(shared.request_heads, peer)
         self.deadline = shared.now + shared.limits.header_seconds
 
     def _take(self, reader: RequestReader) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from mintmark.model.time import Clock
 from mintmark.server.limits import Limits
+from mintmark.server.request_head import HeadReader
 from mintmark.server.responses import Heads
 from mintmark.wire.http import network_of
 
@@ -57,8 +58,8 @@ class Connections:
         self.app: Final = app
         self.limits: Final = limits
         self.entropy: Final = entropy
-        self.encoded_slash: Final = encoded_slash
         self.tasks: Final[set[asyncio.Task[None]]] = set()
+        self.request_heads: Final = HeadReader(limits, encoded_slash=encoded_slash)
         self.heads: Final = Heads(clock())
         self.now = monotonic()
         self.is_draining = False
