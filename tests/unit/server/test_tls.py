@@ -369,6 +369,7 @@ def test_client_s_close_notify_ends_after_the_answers(files):
         sock.sendall(outgoing.read())
         while data := sock.recv(65536):
             incoming.write(data)
+        assert client.read().endswith(b"TLSv1.3 ")
         world.until(lambda: not len(world.connections))
 
 
