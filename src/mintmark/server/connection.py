@@ -1,7 +1,8 @@
 """One HTTP/1.1 connection: requests to the application, answers back (RFC 9112).
 
-Requests are answered one at a time, in the order in which they came, and each answer is one
-write. Every wait has a deadline, and a client that does not read is not answered further.
+Requests are answered one at a time, in the order in which they came. All answers of one turn of
+the event loop are written together at its end (ADR 0015), and those of one connection at once.
+Every wait has a deadline, and a client that does not read is not answered further.
 ADR 0002 says why this is our own.
 """
 
@@ -15,7 +16,8 @@ from typing import Any, Final, cast
 
 from mintmark.model.errors import Error, Kind
 from mintmark.server.connections import Connections, log
-from mintmark.server.reader import BODY, HEADER, NOTHING, Refusal, RequestReader
+from mintmark.server.reader import BODY, HEADER, NOTHING, RequestReader
+from mintmark.server.request_head import Refusal
 from mintmark.server.responses import CLOSE, CONTINUE, refusal
 from mintmark.wire.http import Peer, Request, Response
 
@@ -159,8 +161,8 @@ class Connection(asyncio.Protocol):
 
     def expire(self) -> None:
         """End what took too long."""
-        if self._task is not None:
-            return  # that is the application's time
+        if self._task is not None or self._out:
+            return  # that is the application's time, or the turn's
         if self._state is not SERVING or self._is_blocked or self._tail is not None:
             self.abort()
         elif self._reader.phase is NOTHING:
@@ -177,8 +179,11 @@ class Connection(asyncio.Protocol):
         """Close if nothing is asked for; else the next answer says that it is the last."""
         if self._state is HANDSHAKE:
             self.abort()
-        elif self._state is SERVING and not self._is_busy and self._reader.phase is NOTHING:
-            self._close()
+        elif self._state is SERVING:
+            if self._out:
+                self._flush()
+            if not self._is_busy and self._reader.phase is NOTHING:
+                self._close()
 
     def abort(self) -> None:
         """Drop the connection as it is."""
@@ -208,7 +213,7 @@ class Connection(asyncio.Protocol):
     def _serve(self, peer: Peer) -> None:
         shared = self._shared
         self._state = SERVING
-        self._reader = RequestReader(shared.limits, peer, encoded_slash=shared.encoded_slash)
+        self._reader = RequestReader(shared.request_heads, peer)
         self.deadline = shared.now + shared.limits.header_seconds
 
     def _take(self, reader: RequestReader) -> None:
@@ -229,7 +234,9 @@ class Connection(asyncio.Protocol):
     @property
     def _is_busy(self) -> bool:
         """Whether something that was asked for is not yet handed to the transport."""
-        return self._task is not None or bool(self._queue) or self._tail is not None
+        return (
+            self._task is not None or bool(self._queue) or bool(self._out) or self._tail is not None
+        )
 
     def _proceed(self) -> None:
         """Answer what can be answered now, and see what is left to do."""
@@ -246,8 +253,14 @@ class Connection(asyncio.Protocol):
             else:
                 break
         if self._out:
-            self._flush()
+            self._shared.flush_soon(self)
         if self._state is SERVING:
+            self._rest_or_end()
+
+    def flush(self) -> None:
+        """Write the answers of this turn, and see what is left to do."""
+        if self._out and self._state is SERVING:
+            self._flush()
             self._rest_or_end()
 
     def _rest_or_end(self) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from mintmark.model.time import Clock
 from mintmark.server.limits import Limits
+from mintmark.server.request_head import HeadReader
 from mintmark.server.responses import Heads
 from mintmark.wire.http import network_of
 
@@ -57,8 +58,8 @@ class Connections:
         self.app: Final = app
         self.limits: Final = limits
         self.entropy: Final = entropy
-        self.encoded_slash: Final = encoded_slash
         self.tasks: Final[set[asyncio.Task[None]]] = set()
+        self.request_heads: Final = HeadReader(limits, encoded_slash=encoded_slash)
         self.heads: Final = Heads(clock())
         self.now = monotonic()
         self.is_draining = False
@@ -67,6 +68,7 @@ class Connections:
         self._open: Final[set[Connection]] = set()
         self._per_address: Final[dict[str, int]] = {}
         self._all_lost: asyncio.Event | None = None
+        self._unwritten: set[Connection] = set()
         self._refused_count = 0
         self._told_count = 0
 
@@ -98,6 +100,25 @@ class Connections:
             del self._per_address[network]
         if self._all_lost is not None and not self._open:
             self._all_lost.set()
+
+    def flush_soon(self, connection: Connection) -> None:
+        """Have a connection write its answers when all connections have made theirs.
+
+        Each write enters the kernel, and may wake its client at once: in between, every answer
+        would find the caches cold, and clients would come one by one.
+        """
+        if not self._unwritten:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unwritten.add(connection)
+
+    def _flush(self) -> None:
+        unwritten, self._unwritten = self._unwritten, set()
+        for connection in unwritten:
+            try:
+                connection.flush()
+            except Exception:
+                log.exception("answers cannot be written")
+                connection.abort()
 
     def tell(self, message: str, *values: object) -> None:
         """Log what happened to one connection, or count it when that happens too often."""

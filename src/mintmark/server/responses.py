@@ -1,6 +1,6 @@
-"""Responses as octets: one head, encoded once a second for all that look alike.
+"""Responses as octets: what heads have in common is encoded once a second.
 
-RFC 9110 §6.6.1 wants a Date; it changes once a second, so everything before Content-Length is
+RFC 9110 §6.6.1 wants a Date; it changes once a second, so everything before the last field is
 kept until the next one. Nothing here names the server or its version.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from email.utils import formatdate
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
@@ -61,27 +60,30 @@ class Heads:
             ValueError: the status is not a final one that HTTP knows, or a header has octets
                 that would break the message (RFC 9110 §5.5).
         """
-        key = (response.status, response.content_type, response.headers, connection)
-        known = self._known.get(key)
-        if known is None:
-            known = self._remember(key, response, connection)
+        headers = response.headers
+        # Of most responses, only the last field is their own, as Location or ETag.
+        key = (response.status, response.content_type, headers[:-1], connection)
+        begin = self._known.get(key)
+        if begin is None:
+            begin = self._remember(key, response, connection)
+        last = _field_line(headers[-1]) if headers else b""
         if response.status == 204:  # no Content-Length (RFC 9110 §8.6)
-            return known
-        return b"%b%d\r\n\r\n" % (known, len(response.body))
+            return b"%b%b\r\n" % (begin, last)
+        return b"%b%bContent-Length: %d\r\n\r\n" % (begin, last, len(response.body))
 
     def _remember(self, key: tuple[object, ...], response: Response, connection: int) -> bytes:
+        """Encode everything before the last field."""
         status_line = _STATUS_LINES.get(response.status)
         if status_line is None or response.status < 200:
             raise ValueError(f"status {response.status} is not a final HTTP status")
-        fields = response.headers
+        fields = response.headers[:-1]
         if response.content_type:
             fields = (("Content-Type", response.content_type), *fields)
-        encoded = b"%bDate: %b\r\n%b%b%b" % (
+        encoded = b"%bDate: %b\r\n%b%b" % (
             status_line,
             self._date,
             _CONNECTION[connection],
             b"".join(map(_field_line, fields)),
-            b"\r\n" if response.status == 204 else b"Content-Length: ",
         )
         if len(self._known) >= _HEADS_KEPT:
             self._known.clear()
@@ -89,9 +91,7 @@ class Heads:
         return encoded
 
 
-@lru_cache(maxsize=_HEADS_KEPT)
 def _field_line(field: tuple[str, str]) -> bytes:
-    """Return a header field; most responses differ in one of theirs at most, as Location."""
     name, value = field
     line = f"{name}: {value}"
     if not _HEADER(line):

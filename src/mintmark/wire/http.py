@@ -15,8 +15,7 @@ class Peer:
         address: its IP address as text, without the port.
         certificate: DER of the client certificate that TLS verified, or None.
         tls: TLS version as `TLSv1.3`; empty on plain HTTP.
-        memo: the adapters' own memory for as long as the connection lives, so that a
-            certificate is looked up once and not once a request.
+        memo: what a trusted caller in this process says of itself; of a connection, empty.
     """
 
     address: str

@@ -9,10 +9,13 @@ import socket
 
 import pytest
 
+from mintmark.server.connection import Connection
+from mintmark.server.connections import Connections
+from mintmark.server.limits import Limits
 from mintmark.server.reader import RequestReader
 from mintmark.server.responses import Heads
 from mintmark.wire.http import Response
-from tests.unit.server.http_world import echo, get, message, reset, serving
+from tests.unit.server.http_world import NOW, echo, get, message, reset, serving
 
 
 def test_answer_has_length_and_date_and_names_no_server():
@@ -271,8 +274,23 @@ def test_head_is_kept_for_a_second_and_only_for_its_equals():
     heads.date(1)
     assert heads.encode(Response(200, b"a", "x/y"), 0) == first.replace(b"00:00 ", b"00:01 ")
     for number in range(1000):
-        heads.encode(Response(200, headers=(("ETag", str(number)),)), 0)
+        heads.encode(Response(200, headers=(("ETag", str(number)), ("Age", "1"))), 0)
     assert len(heads._known) < 300
+
+
+def test_heads_that_differ_in_their_last_field_have_the_others_in_common():
+    heads = Heads(0)
+    for tag in ("a", "b", "c\xe9"):
+        response = Response(201, b"", "x/y", (("Vary", "Accept"), ("ETag", tag)))
+        head = heads.encode(response, 0).decode("latin-1")
+        assert head.startswith("HTTP/1.1 201 Created\r\nDate: ")
+        assert head.endswith(
+            f"Content-Type: x/y\r\nVary: Accept\r\nETag: {tag}\r\nContent-Length: 0\r\n\r\n"
+        )
+    assert len(heads._known) == 1
+    response = Response(201, b"", "x/y", (("Vary", "Accept"), ("ETag", "a\r\nX: y")))
+    with pytest.raises(ValueError, match="header"):
+        heads.encode(response, 0)
 
 
 @pytest.mark.parametrize("size", [0, 1, 65535, 65536, 3_000_000])
@@ -403,3 +421,83 @@ def test_stop_cancels_what_outlasts_the_grace():
         world.run(world.listener.stop(0.01))
         assert client.is_closed()
     assert cancelled == [True]
+
+
+class Wire:
+    """A transport that writes down what it is told."""
+
+    def __init__(self, *, broken=False):
+        self.told = []
+        self.broken = broken
+
+    def get_extra_info(self, name):
+        return ("127.0.0.1", 1)
+
+    def write(self, data):
+        if self.broken:
+            raise ValueError("broken")
+        self.told.append(bytes(data).rpartition(b"\r\n")[2].decode())
+
+    def close(self):
+        self.told.append("close")
+
+    def abort(self):
+        self.told.append("abort")
+
+
+def in_one_turn(act, *wires):
+    """Let clients ask for their number, `act`, and let the turn end; return the connections."""
+
+    async def turn():
+        shared = Connections(echo, Limits(), lambda: NOW)
+        made = [Connection(shared) for _ in wires]
+        for number, (each, wire) in enumerate(zip(made, wires, strict=True)):
+            each.connection_made(wire)
+            each.data_received(get(f"/{number}") + get("/next"))
+        assert not any(wire.told for wire in wires)
+        act(*made)
+        await asyncio.sleep(0)
+        return made
+
+    return asyncio.run(turn())
+
+
+def test_answers_of_a_turn_are_written_at_its_end_and_those_of_a_connection_at_once():
+    wires = Wire(), Wire()
+    in_one_turn(lambda *_: None, *wires)
+    assert sorted(wire.told[0] for wire in wires) == ["GET /next"] * 2
+    assert all(len(wire.told) == 1 for wire in wires)
+
+
+@pytest.mark.parametrize(
+    ("act", "then"),
+    [
+        (Connection.drain, ["close"]),
+        (Connection.expire, []),
+        (Connection.eof_received, ["close"]),
+        (Connection.resume_writing, []),
+    ],
+    ids=["drained", "expired", "half closed", "resumed"],
+)
+def test_no_answer_is_lost_before_it_is_written(act, then):
+    wire = Wire()
+    in_one_turn(act, wire)
+    assert wire.told == ["GET /next", *then]
+
+
+def test_what_was_lost_or_aborted_before_the_end_of_the_turn_is_not_written_to():
+    lost, aborted = Wire(), Wire()
+
+    def act(first, second):
+        first.connection_lost(None)
+        second.abort()
+
+    in_one_turn(act, lost, aborted)
+    assert (lost.told, aborted.told) == ([], ["abort"])
+
+
+def test_connection_that_cannot_be_written_to_hinders_no_other(caplog):
+    wires = [Wire(broken=number % 2 == 0) for number in range(6)]
+    in_one_turn(lambda *_: None, *wires)
+    assert [wire.told[0] for wire in wires] == ["abort", "GET /next"] * 3
+    assert caplog.text.count("ValueError: broken") == 3

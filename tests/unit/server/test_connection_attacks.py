@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from mintmark.server import target
 from mintmark.server.limits import Limits
-from mintmark.server.reader import Refusal, RequestReader
+from mintmark.server.reader import RequestReader
+from mintmark.server.request_head import HeadReader, Refusal
 from mintmark.wire.http import Peer, Response
 from tests.unit.server.http_world import Client, echo, get, message, reset, serving
 
@@ -418,9 +419,13 @@ def test_encoded_slash_is_a_slash_where_base64_is_a_path():
         assert world.client(get("/a%2Fb")).answer()[2] == b"GET /a/b"
 
 
-def read(*pieces):
+LIMITS = Limits(body_bytes=64)
+
+
+def read(*pieces, heads=None):
     """Return what a reader makes of octets: requests, and the refusal that ended them."""
-    reader = RequestReader(Limits(body_bytes=64), Peer("x"), encoded_slash=False)
+    heads = HeadReader(LIMITS, encoded_slash=False) if heads is None else heads
+    reader = RequestReader(heads, Peer("x"))
     refusal = None
     for piece in pieces:
         try:
@@ -442,6 +447,49 @@ VALID = [
     b"\r\n",
     b"X",
 ]
+
+
+SHARED = HeadReader(LIMITS, encoded_slash=False)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from([*VALID, H, CL, TE, P, G]), max_size=6))
+def test_what_another_connection_sent_makes_no_difference(messages):
+    octets = b"".join(messages)
+    assert read(octets, heads=SHARED) == read(octets)
+    assert read(octets, heads=SHARED) == read(octets)
+
+
+@pytest.mark.parametrize("octets", [octets for octets, _ in REFUSED.values()])
+def test_a_good_head_before_it_does_not_make_a_bad_one_good(octets):
+    heads = HeadReader(LIMITS, encoded_slash=False)
+    for message_ in VALID:
+        read(message_, heads=heads)
+    assert read(octets, heads=heads) == read(octets)
+    assert read(octets, heads=heads)[1] is not None
+
+
+def test_heads_that_say_who_asks_are_not_remembered():
+    heads = HeadReader(LIMITS, encoded_slash=False)
+    for line in (
+        "Authorization: Bearer mmt_secret",
+        "Cookie: a=b",
+        "Idempotency-Key: k",
+        "X-Any: thing",
+        "Accept: " + "x" * 1000,
+    ):
+        assert len(read(get("/1", line), heads=heads)[0]) == 1
+    assert len(read(get("/1?token=secret"), heads=heads)[0]) == 1
+    assert len(heads) == 0
+    read(get("/1", "Accept: x"), heads=heads)
+    assert len(heads) == 1
+
+
+def test_a_flood_of_heads_takes_no_more_memory():
+    heads = HeadReader(LIMITS, encoded_slash=False)
+    for number in range(2000):
+        read(get(f"/{number}"), heads=heads)
+    assert 0 < len(heads) <= 512
 
 
 @settings(max_examples=100, deadline=None)

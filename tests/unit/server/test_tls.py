@@ -369,6 +369,7 @@ def test_client_s_close_notify_ends_after_the_answers(files):
         sock.sendall(outgoing.read())
         while data := sock.recv(65536):
             incoming.write(data)
+        assert client.read().endswith(b"TLSv1.3 ")
         world.until(lambda: not len(world.connections))
 
 
@@ -453,3 +454,26 @@ def test_stop_ends_handshakes_and_idle_connections(files):
         world.run(world.listener.stop(1))
         assert idle.is_closed()
         assert stalled.is_closed()
+
+
+def test_connections_that_come_together_are_accepted_together(files):
+    with serving(whoami, tls=ServerTLS(files.settings())) as world:
+
+        async def come_together():
+            clients = [world.sock() for _ in range(16)]
+            turns = 0
+            while len(world.connections) < len(clients):
+                await asyncio.sleep(0)
+                turns += 1
+            for client in clients:
+                client.close()
+            return turns
+
+        assert world.run(come_together()) < 8
+
+
+def test_nothing_listens_any_more_after_the_end(files):
+    with serving(whoami, tls=ServerTLS(files.settings())) as world:
+        world.client().close()
+    with pytest.raises(ConnectionRefusedError):
+        world.sock()

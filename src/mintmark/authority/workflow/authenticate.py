@@ -10,10 +10,34 @@ from msgspec.structs import replace
 
 from mintmark.authority.policy.approve import Policy
 from mintmark.authority.workflow.authority import Authority
+from mintmark.authority.workflow.presented import Presented
 from mintmark.model.access import Credential, Requester
 from mintmark.model.certificate import Certificate, StoredCertificate
 from mintmark.model.errors import Error, Kind
 from mintmark.wire.certificate import serial_of
+
+
+async def requester_presenting(authority: Authority, der: bytes, address: str) -> Requester:
+    """Return who presents this certificate over TLS, which has verified it, at this request.
+
+    Its record is looked up when it is presented first; whether it is still valid and not
+    revoked is asked every time.
+
+    Raises:
+        Error: as `requester_from_certificate`.
+    """
+    known = authority.presented.find(der, address)
+    if known is None:
+        policy = authority.policy
+        requester, stored = await requester_from_certificate(authority, der, address)
+        found = Presented(requester, stored.certificate.not_after, policy)
+        authority.presented.keep(der, address, found)
+        return requester
+    await ensure_valid(authority, known.requester, known.not_after)
+    if known.policy is not authority.policy:  # it is only ever replaced as a whole
+        known.requester = current_rule(authority, known.requester)
+        known.policy = authority.policy
+    return known.requester
 
 
 async def requester_from_certificate(

@@ -9,6 +9,7 @@ from mintmark.authority.issuance.issuing import IssuingKey
 from mintmark.authority.issuance.ssh_keys import SSHKeys
 from mintmark.authority.policy.approve import Policy
 from mintmark.authority.policy.limits import Limits, Refusals
+from mintmark.authority.workflow.presented import PresentedCertificates
 from mintmark.authority.workflow.providers import NoProviders, Providers
 from mintmark.authority.workflow.provisioned import Provisioned
 from mintmark.authority.workflow.stages import Stages
@@ -37,6 +38,7 @@ class Authority:
         providers: what tells the keys of OpenID providers.
         provisioned: what is known of stored provisioners, which are a part of `policy`.
         stages: where requests gather that take their steps together.
+        presented: client certificates that were found on record.
     """
 
     store: Store
@@ -53,3 +55,4 @@ class Authority:
     providers: Providers = field(default_factory=NoProviders)
     provisioned: Provisioned = field(default_factory=Provisioned)
     stages: Stages = field(default_factory=Stages)
+    presented: PresentedCertificates = field(default_factory=PresentedCertificates)

@@ -3,16 +3,14 @@
 A token is a one-time token of an admin, or a JWT that a provisioner vouches for. Each route says
 which it takes; a JWT is verified for the acts that the route's row names and for no other.
 
-A certificate is looked up once per connection and remembered in `peer.memo`; whether it is
-still valid and not revoked, and what the whitelist says of its service, is asked at every
-request, so that a revocation locks out at the next request and not at the next connection.
+The record of a certificate is looked up once (`workflow.presented`); whether it is still valid
+and not revoked, and what the whitelist says of its service, is asked at every request, so that
+a revocation locks out at the next request and not at the next connection.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from mintmark.authority.workflow import authenticate as workflow
+from mintmark.authority.workflow.authenticate import requester_presenting
 from mintmark.authority.workflow.authority import Authority
 from mintmark.authority.workflow.enroll import requester_from_token
 from mintmark.authority.workflow.tokens import requester_from_jwt
@@ -23,16 +21,7 @@ from mintmark.wire.http import Request
 
 # Where a trusted caller in this process leaves its requester; connections start out empty.
 LOCAL = "requester"
-_KNOWN = "rest.known"
 _SCHEME = "bearer "
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A client certificate that was found on record, and when it ends."""
-
-    requester: Requester
-    not_after: int
 
 
 async def authenticate(
@@ -46,18 +35,19 @@ async def authenticate(
     Raises:
         Error: UNAUTHENTICATED, or BAD_TOKEN; UNAVAILABLE or FORBIDDEN from a provisioner.
     """
-    local = request.peer.memo.get(LOCAL)
+    peer = request.peer
+    local = peer.memo.get(LOCAL)
     if isinstance(local, Requester) and local.credential is Credential.LOCAL:
         return local, None
     if (text := bearer_token(request)) is not None:
-        return await _by_token(authority, route, text, request.peer.address)
-    if request.peer.certificate is None:
+        return await _by_token(authority, route, text, peer.address)
+    if peer.certificate is None:
         raise Error(
             Kind.UNAUTHENTICATED,
             "no client certificate was presented",
             hint=f"present {_ways(route)} of this authority",
         )
-    return await _certified(authority, request, request.peer.certificate), None
+    return await requester_presenting(authority, peer.certificate, peer.address), None
 
 
 async def _by_token(
@@ -107,17 +97,6 @@ def _ways(route: Route) -> str:
         *(["a token of a provisioner"] if route.purposes else []),
     ]
     return " or ".join(ways)
-
-
-async def _certified(authority: Authority, request: Request, der: bytes) -> Requester:
-    known = request.peer.memo.get(_KNOWN)
-    if not isinstance(known, _Known):
-        address = request.peer.address
-        requester, stored = await workflow.requester_from_certificate(authority, der, address)
-        request.peer.memo[_KNOWN] = _Known(requester, stored.certificate.not_after)
-        return requester
-    await workflow.ensure_valid(authority, known.requester, known.not_after)
-    return workflow.current_rule(authority, known.requester)
 
 
 def bearer_token(request: Request) -> str | None:
