@@ -193,6 +193,20 @@ def test_wrong_or_missing_passphrase_is_named(tmp_path, passphrase, message):
     assert "right" not in caught.value.detail
 
 
+def test_wrong_passphrase_that_leaves_plausible_padding_is_named_as_any_other():
+    # One in 256 does; a key derivation of one round makes a thousand of them cheap.
+    protection = (
+        serialization.PrivateFormat.PKCS8.encryption_builder().kdf_rounds(1).build(b"right")
+    )
+    data = pki.private_key().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection
+    )
+
+    for number in range(1000):
+        with pytest.raises(Error, match="cannot be decrypted with this passphrase"):
+            parse_private_key(data, b"wrong %d" % number, "k")
+
+
 def test_plain_key_does_not_look_at_the_passphrase():
     plain = pem.private_key(plain_pkcs8(pki.private_key()))
 

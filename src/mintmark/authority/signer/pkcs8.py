@@ -104,7 +104,7 @@ def parse_private_key(data: bytes, passphrase: bytes | None, origin: str) -> Pri
     try:
         return serialization.load_pem_private_key(data, passphrase if encrypted else None)
     except (ValueError, TypeError) as error:
-        if encrypted and "password" in str(error):
+        if encrypted and ("password" in str(error) or _is_envelope(data)):
             raise Error(
                 Kind.CONFIGURATION,
                 f"private key '{origin}' cannot be decrypted with this passphrase",
@@ -115,3 +115,19 @@ def parse_private_key(data: bytes, passphrase: bytes | None, origin: str) -> Pri
             f"'{origin}' holds no private key that can be read",
             hint="it must be one PEM block, PKCS #8, EC P-256 or P-384, Ed25519 or RSA",
         ) from error
+
+
+def _is_envelope(data: bytes) -> bool:
+    """Whether this is an EncryptedPrivateKeyInfo (RFC 5958 §3), so that only its inside is wrong.
+
+    One wrong passphrase in 256 decrypts to octets that end like padding, and only then are they
+    no key.
+    """
+    try:
+        (envelope,) = pem.decode(ENCRYPTED_PRIVATE_KEY, data)
+        content, end = der.expect(envelope, 0, len(envelope), der.SEQUENCE)
+        _, algorithm_end = der.expect(envelope, content, end, der.SEQUENCE)
+        _, encrypted_end = der.expect(envelope, algorithm_end, end, der.OCTET_STRING)
+    except (ValueError, Error):
+        return False
+    return encrypted_end == end == len(envelope)
