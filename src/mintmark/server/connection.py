@@ -266,13 +266,14 @@ class Connection(asyncio.Protocol):
                 break
         if self._out:
             self._shared.flush_soon(self)
-        if self._state is SERVING:
+        elif self._state is SERVING:
             self._rest_or_end()
 
     def flush(self) -> None:
         """Write the answers of this turn, and see what is left to do."""
-        if self._out and self._state is SERVING:
-            self._flush()
+        if self._state is SERVING:
+            if self._out:
+                self._flush()
             self._rest_or_end()
 
     def _rest_or_end(self) -> None:
