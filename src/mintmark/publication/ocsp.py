@@ -17,8 +17,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from mintmark.authority.issuance.ocsp import ResponderKey, sign_responses
 from mintmark.authority.policy.approve import approve_own
@@ -27,7 +28,7 @@ from mintmark.authority.workflow.authority import Authority
 from mintmark.authority.workflow.issue import issuance_record, sign_approved
 from mintmark.model.access import Credential, Requester, ServiceRule
 from mintmark.model.act import Act
-from mintmark.model.errors import Error
+from mintmark.model.errors import Error, Kind
 from mintmark.model.keys import KeyType
 from mintmark.model.profile import OCSP_RESPONDER
 from mintmark.store.interface import CertificateStatus
@@ -46,8 +47,7 @@ TOGETHER: Final = 64  # answers signed in 2 ms, before whoever else came has a t
 HASHES: Final = ("sha1", "sha256", "sha384", "sha512")  # of CertIDs
 
 
-@dataclass(slots=True, eq=False)
-class OCSPAnswer:
+class OCSPAnswer(msgspec.Struct, eq=False, gc=False):
     """A response with its times, for the HTTP headers.
 
     Args:
@@ -67,8 +67,7 @@ class OCSPAnswer:
     got: Response | None = None
 
 
-@dataclass(slots=True, eq=False)
-class _Kept:
+class _Kept(msgspec.Struct, eq=False, gc=False):
     """An answer that may be given again while the store says the same."""
 
     request: ocsp.OCSPRequest
@@ -76,14 +75,19 @@ class _Kept:
     answer: OCSPAnswer
 
 
-@dataclass(slots=True, eq=False)
-class _Asked:
+class _Asked(msgspec.Struct, eq=False, gc=False):
     """Who waits for an answer; `kept` is what was answered before."""
 
     der: bytes
     request: ocsp.OCSPRequest
     kept: _Kept | None
-    future: asyncio.Future[OCSPAnswer]
+    form: Callable[[OCSPAnswer], Response]
+    future: asyncio.Future[Response]
+
+    def give(self, answer: OCSPAnswer) -> None:
+        """End the wait, unless the request was given up."""
+        if not self.future.done():
+            self.future.set_result(self.form(answer))
 
 
 class Responder:
@@ -137,18 +141,24 @@ class Responder:
             self._key = await delegate(self._authority)
             self._kept.clear()
 
-    async def answer(self, request_der: bytes) -> OCSPAnswer:
-        """Answer one request.
+    def answer(
+        self, request_der: bytes, form: Callable[[OCSPAnswer], Response]
+    ) -> Response | asyncio.Future[Response]:
+        """Answer one request; what cannot be answered has a response of its own in OCSP.
 
-        Raises:
-            Error: MALFORMED or TOO_LARGE for what is no request; UNAVAILABLE.
+        Args:
+            request_der: OCSPRequest.
+            form: makes what the protocol sends of an answer.
         """
         kept = self._kept.get(request_der)
         if kept is None:
-            request = self._reader.parse(request_der)
+            try:
+                request = self._reader.parse(request_der)
+            except Error:
+                return form(MALFORMED)
             for cert_id in request.cert_ids:
                 if (cert_id.issuer_name_hash, cert_id.issuer_key_hash) not in self._ours:
-                    return UNAUTHORIZED
+                    return form(UNAUTHORIZED)
         else:
             request = kept.request
         loop = asyncio.get_running_loop()
@@ -156,9 +166,9 @@ class Responder:
             serving = loop.create_task(self._serve())
             self._serving.add(serving)
             serving.add_done_callback(self._serving.discard)
-        future: asyncio.Future[OCSPAnswer] = loop.create_future()
-        self._waiting.append(_Asked(request_der, request, kept, future))
-        return await future
+        future: asyncio.Future[Response] = loop.create_future()
+        self._waiting.append(_Asked(request_der, request, kept, form, future))
+        return future
 
     async def _serve(self) -> None:
         """Answer all who came in one turn of the loop."""
@@ -175,11 +185,9 @@ class Responder:
         for each in asked:
             found = statuses[at : at + len(each.request.cert_ids)]
             at += len(found)
-            if each.future.done():  # the request was given up
-                continue
             if each.kept is not None and self._holds(each.kept, found, now):
-                each.future.set_result(each.kept.answer)
-            else:
+                each.give(each.kept.answer)
+            elif not each.future.done():  # the request may have been given up
                 unsigned.append((each, found))
         for start in range(0, len(unsigned), TOGETHER):
             if start or len(unsigned) < len(asked):
@@ -212,8 +220,7 @@ class Responder:
                 continue
             answer = OCSPAnswer(response, now, next_update, cacheable=asked.request.nonce is None)
             self._keep(asked, statuses, answer)
-            if not asked.future.done():  # the request may have been given up
-                asked.future.set_result(answer)
+            asked.give(answer)
 
     def _keep(self, asked: _Asked, statuses: list[CertificateStatus], answer: OCSPAnswer) -> None:
         """Keep an answer that may come again; of all others there are more than memory holds."""
@@ -227,9 +234,18 @@ class Responder:
 
 
 def _refuse(asked: Iterable[_Asked], error: Exception) -> None:
+    if not isinstance(error, Error):  # a defect
+        for each in asked:
+            if not each.future.done():
+                each.future.set_exception(error)
+        return
+    if error.kind is Kind.UNAVAILABLE:
+        answer = TRY_LATER
+    else:
+        log.error("no OCSP response could be made", exc_info=error)
+        answer = INTERNAL_ERROR
     for each in asked:
-        if not each.future.done():
-            each.future.set_exception(error)
+        each.give(answer)
 
 
 def _single_responses(
@@ -247,7 +263,14 @@ def _cert_status(status: CertificateStatus) -> bytes:
     return ocsp.GOOD if status.issued else ocsp.UNKNOWN
 
 
-UNAUTHORIZED: Final = OCSPAnswer(ocsp.error_response(ocsp.ResponseStatus.UNAUTHORIZED))
+def _error(status: ocsp.ResponseStatus) -> OCSPAnswer:
+    return OCSPAnswer(ocsp.error_response(status))
+
+
+MALFORMED: Final = _error(ocsp.ResponseStatus.MALFORMED_REQUEST)
+INTERNAL_ERROR: Final = _error(ocsp.ResponseStatus.INTERNAL_ERROR)
+TRY_LATER: Final = _error(ocsp.ResponseStatus.TRY_LATER)
+UNAUTHORIZED: Final = _error(ocsp.ResponseStatus.UNAUTHORIZED)
 """For issuers that are not ours: RFC 9919 §3.2.1 has no other word for it."""
 
 

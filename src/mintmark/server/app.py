@@ -7,12 +7,12 @@ import gc
 import logging
 import os
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import uvloop
+from msgspec import structs
 
 from mintmark.authority.policy.limits import Refusals
 from mintmark.authority.workflow import provisioners
@@ -29,7 +29,7 @@ from mintmark.publication.ocsp import Responder
 from mintmark.publication.publisher import PublicationSettings, Publisher
 from mintmark.server import compose, ssh_files, workers
 from mintmark.server.compose import Opened, open_authority
-from mintmark.server.connection import App
+from mintmark.server.connection import Answer, App
 from mintmark.server.directory import Directory
 from mintmark.server.limits import Limits
 from mintmark.server.listener import Endpoint, bind, check_free, serve
@@ -37,7 +37,7 @@ from mintmark.server.local import finish_own, publish_root_crl, record_ssh_keys
 from mintmark.server.settings import Settings
 from mintmark.server.tls import ServerTLS
 from mintmark.server.upkeep import Upkeep, tls_settings, watch_provisioners
-from mintmark.wire.http import Request, Response
+from mintmark.wire.http import Request
 
 log = logging.getLogger(__name__)
 
@@ -157,14 +157,14 @@ def https_app(api: RestAPI, acme: ACMEServer, repository: Repository, step: Step
     has is answered there.
     """
 
-    def answer(request: Request) -> Response | Coroutine[Any, Any, Response]:
+    def answer(request: Request) -> Answer:
         path = request.path
         if path.startswith("/api/"):
             return api.handle(request)
         if path.startswith("/acme/"):
             return acme.handle(request)
         if path.startswith("/2.0/acme/"):  # where old step clients look for the directory
-            return acme.handle(replace(request, path=path.removeprefix("/2.0")))
+            return acme.handle(structs.replace(request, path=path.removeprefix("/2.0")))
         if path.startswith(REPOSITORY) or path in SSH_FILES:
             return repository.handle(request)
         return step.handle(request)
@@ -175,7 +175,7 @@ def https_app(api: RestAPI, acme: ACMEServer, repository: Repository, step: Step
 def http_app(ocsp: OCSPEndpoint, repository: Repository, step: StepServer) -> App:
     """Return what answers on the plain port: OCSP, CRLs, issuers, health."""
 
-    def answer(request: Request) -> Response | Coroutine[Any, Any, Response]:
+    def answer(request: Request) -> Answer:
         if request.path.startswith("/ocsp"):
             return ocsp.handle(request)
         if request.path in STEP_CRL:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import types
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
+from functools import partial
 from typing import Any, Final, cast
 
 from mintmark.model.errors import Error, Kind
@@ -21,13 +22,15 @@ from mintmark.server.request_head import Refusal
 from mintmark.server.responses import CLOSE, CONTINUE, refusal
 from mintmark.wire.http import Peer, Request, Response
 
-App = Callable[[Request], Response | Coroutine[Any, Any, Response]]
-"""What answers requests.
+Answer = Response | asyncio.Future[Response] | Coroutine[Any, Any, Response]
+"""What an application says to a request: at once, or later.
 
 A coroutine is started at once; only if it suspends does the rest of it run in a task. Until
-its first suspension it has no current task: `asyncio.timeout` works only after that. HEAD
-arrives as HEAD; the body of its answer is counted and left out.
+its first suspension it has no current task: `asyncio.timeout` works only after that.
 """
+
+App = Callable[[Request], Answer]
+"""What answers requests. HEAD arrives as HEAD; the body of its answer is counted and left out."""
 
 _COALESCED_BYTES: Final = 64 * 1024
 _PIECE_BYTES: Final = 256 * 1024
@@ -39,8 +42,14 @@ LINGERING: Final = 2
 CLOSING: Final = 3
 
 
+async def _rest(started: Coroutine[Any, Any, Response], waits_for: Any) -> Response:
+    return await _resumed(started, waits_for)
+
+
 @types.coroutine
-def _rest(started: Coroutine[Any, Any, Response], waits_for: Any) -> Generator[Any, Any, Response]:
+def _resumed(
+    started: Coroutine[Any, Any, Response], waits_for: Any
+) -> Generator[Any, Any, Response]:
     """Run a coroutine on that was started by hand and is suspended on `waits_for`."""
     try:
         while True:
@@ -76,8 +85,8 @@ class Connection(asyncio.Protocol):
         "_state",
         "_step",
         "_tail",
-        "_task",
         "_transport",
+        "_waits_for",
         "deadline",
     )
 
@@ -94,7 +103,7 @@ class Connection(asyncio.Protocol):
         self.deadline = shared.now + limits.header_seconds
         # What waits for its turn: requests, and at most one refusal, which is the last.
         self._queue: deque[tuple[Request | Response, int]] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._waits_for: asyncio.Future[Response] | None = None
         self._lingers = False
         # What was answered and not yet handed to the transport.
         self._out: list[bytes] = []
@@ -161,7 +170,7 @@ class Connection(asyncio.Protocol):
 
     def expire(self) -> None:
         """End what took too long."""
-        if self._task is not None or self._out:
+        if self._waits_for is not None or self._out:
             return  # that is the application's time, or the turn's
         if self._state is not SERVING or self._is_blocked or self._tail is not None:
             self.abort()
@@ -235,7 +244,10 @@ class Connection(asyncio.Protocol):
     def _is_busy(self) -> bool:
         """Whether something that was asked for is not yet handed to the transport."""
         return (
-            self._task is not None or bool(self._queue) or bool(self._out) or self._tail is not None
+            self._waits_for is not None
+            or bool(self._queue)
+            or bool(self._out)
+            or self._tail is not None
         )
 
     def _proceed(self) -> None:
@@ -243,7 +255,7 @@ class Connection(asyncio.Protocol):
         while not self._is_blocked and self._state is SERVING:
             if self._tail is not None:
                 self._pour(self._tail)
-            elif self._queue and self._task is None:
+            elif self._queue and self._waits_for is None:
                 item, after = self._queue.popleft()
                 if type(item) is Request:
                     self._handle(item, after)
@@ -254,13 +266,14 @@ class Connection(asyncio.Protocol):
                 break
         if self._out:
             self._shared.flush_soon(self)
-        if self._state is SERVING:
+        elif self._state is SERVING:
             self._rest_or_end()
 
     def flush(self) -> None:
         """Write the answers of this turn, and see what is left to do."""
-        if self._out and self._state is SERVING:
-            self._flush()
+        if self._state is SERVING:
+            if self._out:
+                self._flush()
             self._rest_or_end()
 
     def _rest_or_end(self) -> None:
@@ -286,16 +299,16 @@ class Connection(asyncio.Protocol):
                 self._transport.pause_reading()
 
     def _handle(self, request: Request, after: int) -> None:
-        """Ask the application; answer now, or when its coroutine ends."""
+        """Ask the application; answer now, or when it can."""
         try:
             answer = self._app(request)
             if not isinstance(answer, Response):
-                started = answer
-                waits_for = started.send(None)
-                self._task = asyncio.get_running_loop().create_task(
-                    self._finish(_rest(started, waits_for), request, after)
-                )
-                self._shared.tasks.add(self._task)
+                if not isinstance(answer, asyncio.Future):
+                    rest = _rest(answer, answer.send(None))
+                    answer = asyncio.get_running_loop().create_task(rest)
+                self._waits_for = answer
+                self._shared.tasks.add(answer)
+                answer.add_done_callback(partial(self._finish, request, after))
                 return
         except StopIteration as stop:
             answer = stop.value
@@ -303,19 +316,17 @@ class Connection(asyncio.Protocol):
             answer, after = self._defect(request, error), CLOSE
         self._answer(request, answer, after)
 
-    async def _finish(self, rest: Awaitable[Response], request: Request, after: int) -> None:
-        """Wait for the application's answer, in a task."""
-        task = self._task
+    def _finish(self, request: Request, after: int, made: asyncio.Future[Response]) -> None:
+        """Answer what the application took its time for."""
+        self._shared.tasks.discard(made)
+        self._waits_for = None
         try:
-            answer = await rest
+            answer = made.result()
         except asyncio.CancelledError:
             self.abort()
-            raise
+            return
         except Exception as error:  # noqa: BLE001 - design rule 10: a bad request never ends a process
             answer, after = self._defect(request, error), CLOSE
-        finally:
-            self._shared.tasks.discard(cast("asyncio.Task[None]", task))
-            self._task = None
         if self._state is SERVING:
             self._renew_deadline()
             self._answer(request, answer, after)

@@ -17,7 +17,7 @@ from mintmark.model.time import Clock
 from mintmark.server.limits import Limits
 from mintmark.server.request_head import HeadReader
 from mintmark.server.responses import Heads
-from mintmark.wire.http import network_of
+from mintmark.wire.http import Response, network_of
 
 if TYPE_CHECKING:  # a connection knows its connections, and they know it
     from mintmark.server.connection import App, Connection
@@ -58,7 +58,7 @@ class Connections:
         self.app: Final = app
         self.limits: Final = limits
         self.entropy: Final = entropy
-        self.tasks: Final[set[asyncio.Task[None]]] = set()
+        self.tasks: Final[set[asyncio.Future[Response]]] = set()
         self.request_heads: Final = HeadReader(limits, encoded_slash=encoded_slash)
         self.heads: Final = Heads(clock())
         self.now = monotonic()

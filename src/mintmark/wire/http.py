@@ -6,6 +6,8 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -42,8 +44,7 @@ def network_of(address: str) -> str:
     return str(ipaddress.IPv6Address(int(parsed) >> 64 << 64)) + "/64"
 
 
-@dataclass(slots=True)
-class Request:
+class Request(msgspec.Struct, gc=False):
     """One request, read completely; its limits were enforced while reading.
 
     Args:
@@ -63,8 +64,7 @@ class Request:
     peer: Peer
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True, gc=False):
     """One response, complete; the server adds Content-Length, Date and Connection.
 
     Args:

@@ -16,6 +16,7 @@ from typing import Any
 from cryptography.hazmat.primitives import hashes, hmac
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
+from msgspec import structs
 
 from mintmark.authority.policy.approve import Policy
 from mintmark.authority.policy.whitelist import Whitelist
@@ -208,7 +209,7 @@ class Client:
         body = self.sign(path, payload, **options)
         request = self.plain(options.get("sent_to", path), "POST")
         headers = {**request.headers, "content-type": "application/jose+json"}
-        return replace(request, headers=headers, body=json.dumps(body).encode())
+        return structs.replace(request, headers=headers, body=json.dumps(body).encode())
 
     def sign(
         self,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey, OKPKey, RSAKey
+from msgspec import structs
 
 from mintmark.model.errors import Error, Kind
 from mintmark.model.provisioner import ACMEProvisioner
@@ -23,7 +23,7 @@ ORDER = {"identifiers": identifiers("web.example.internal")}
 
 def with_body(request, body):
     body = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return replace(request, body=body)
+    return structs.replace(request, body=body)
 
 
 # Keys and algorithms.
@@ -133,7 +133,9 @@ def test_altered_payload_is_refused(client):
 
 def test_body_that_is_not_announced_as_jose_is_refused(client):
     request = client.request("new-order", ORDER)
-    request = replace(request, headers=dict(request.headers) | {"content-type": "application/json"})
+    request = structs.replace(
+        request, headers=dict(request.headers) | {"content-type": "application/json"}
+    )
 
     client.together(request)[0].problem("malformed", 415)
 
@@ -488,7 +490,7 @@ def test_no_payload_is_more_than_a_refusal(client, path, payload):
 @given(st.text(max_size=60))
 @settings(max_examples=60, suppress_health_check=UNHEEDED)
 def test_no_path_is_more_than_a_refusal(client, path):
-    request = replace(client.plain("directory"), path=f"/acme/{path}", query=path)
+    request = structs.replace(client.plain("directory"), path=f"/acme/{path}", query=path)
 
     reply = client.together(request)[0]
 

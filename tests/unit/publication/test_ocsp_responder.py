@@ -49,8 +49,14 @@ def request(world, *certificates, algorithm=None, nonce=None, issuer_der=None):
     return builder.build().public_bytes(serialization.Encoding.DER)
 
 
+async def answered(responder, der):
+    """Return the answer itself, at once or when there is one."""
+    answer = responder.answer(der, lambda made: made)
+    return await answer if asyncio.isfuture(answer) else answer
+
+
 def ask(world, responder, der):
-    return ocsp.load_der_ocsp_response(world.run(responder.answer(der)).der)
+    return ocsp.load_der_ocsp_response(world.run(answered(responder, der)).der)
 
 
 def revoke_now(world, certificate, reason=Reason.KEY_COMPROMISE):
@@ -234,13 +240,15 @@ def test_a_key_from_the_future_is_replaced_when_the_clock_jumped_back(world, res
     assert answer.certificate_status is ocsp.OCSPCertStatus.GOOD
 
 
+def status(answer):
+    return ocsp.load_der_ocsp_response(answer.der).response_status
+
+
 def together(world, responder, *requests):
-    """Ask for several answers in one turn of the loop; errors come as values."""
+    """Ask for several answers in one turn of the loop."""
 
     async def ask_all():
-        return await asyncio.gather(
-            *(responder.answer(each) for each in requests), return_exceptions=True
-        )
+        return await asyncio.gather(*(answered(responder, each) for each in requests))
 
     return world.run(ask_all())
 
@@ -277,9 +285,9 @@ def test_a_request_that_cannot_be_answered_does_not_hurt_its_neighbors(world, re
     )
     hostile = der.sequence(der.sequence(der.sequence(der.sequence(strange))))
 
-    first, error, last = together(world, responder, honest, hostile, honest)
+    first, refused, last = together(world, responder, honest, hostile, honest)
 
-    assert error.kind is Kind.INTERNAL
+    assert status(refused) is ocsp.OCSPResponseStatus.INTERNAL_ERROR
     for answer in (first, last):
         found = ocsp.load_der_ocsp_response(answer.der)
         assert found.certificate_status is ocsp.OCSPCertStatus.GOOD
@@ -292,7 +300,7 @@ def test_an_answer_that_was_signed_before_does_not_wait_for_signatures(world, re
     order = []
 
     async def note(der):
-        await responder.answer(der)
+        await answered(responder, der)
         order.append(der)
 
     async def note_all():
@@ -335,17 +343,32 @@ def test_a_store_that_cannot_be_read_is_told_to_all_who_wait(world, responder, m
 
     monkeypatch.setattr(world.store, "statuses", refuse)
 
-    assert [error.kind for error in together(world, responder, der, der)] == [
-        Kind.UNAVAILABLE,
-        Kind.UNAVAILABLE,
+    assert [status(answer) for answer in together(world, responder, der, der)] == [
+        ocsp.OCSPResponseStatus.TRY_LATER,
+        ocsp.OCSPResponseStatus.TRY_LATER,
     ]
+
+
+def test_a_defect_is_told_to_all_who_wait(world, responder, monkeypatch):
+    der = request(world, world.certificate("web", "a.web.internal"))
+
+    async def fail(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(world.store, "statuses", fail)
+
+    async def ask_both():
+        asked = (answered(responder, der), answered(responder, der))
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    assert [type(each) for each in world.run(ask_both())] == [ZeroDivisionError] * 2
 
 
 def test_who_gives_up_does_not_keep_the_others_waiting(world, responder):
     der = request(world, world.certificate("web", "a.web.internal"), nonce=b"n" * 16)
 
     async def ask_and_leave():
-        leaving, staying = (asyncio.ensure_future(responder.answer(der)) for _ in range(2))
+        leaving, staying = (responder.answer(der, lambda made: made) for _ in range(2))
         await asyncio.sleep(0)
         leaving.cancel()
         return await staying
@@ -356,17 +379,20 @@ def test_who_gives_up_does_not_keep_the_others_waiting(world, responder):
 
 @pytest.mark.parametrize("junk", [b"", b"\x30", b"\x30\x80", b"x" * 5000, b"\x30\x03\x02\x01\x00"])
 def test_what_is_no_request_is_malformed(world, responder, junk):
-    with pytest.raises(Error) as refused:
-        world.run(responder.answer(junk))
+    answer = ask(world, responder, junk)
 
-    assert refused.value.kind in {Kind.MALFORMED, Kind.TOO_LARGE}
+    assert answer.response_status is ocsp.OCSPResponseStatus.MALFORMED_REQUEST
 
 
 def http(world, responder, method, path, body=b""):
     decoded, query = parse(path.encode(), encoded_slash=True)
     sent = Request(method, decoded, query, {}, body, Peer("127.0.0.1"))
-    answer = OCSPEndpoint(responder).handle(sent)
-    return answer if not hasattr(answer, "send") else world.run(answer)
+
+    async def handled():
+        answer = OCSPEndpoint(responder).handle(sent)
+        return await answer if asyncio.isfuture(answer) else answer
+
+    return world.run(handled())
 
 
 def test_get_and_post_give_the_same_answer(world, responder):
@@ -425,21 +451,23 @@ def test_junk_over_http_is_answered_in_ocsps_own_words(world, responder):
 
 
 @pytest.mark.parametrize(
-    ("kind", "status"),
+    ("kind", "expected", "told"),
     [
-        (Kind.UNAVAILABLE, ocsp.OCSPResponseStatus.TRY_LATER),
-        (Kind.INTERNAL, ocsp.OCSPResponseStatus.INTERNAL_ERROR),
-        (Kind.TOO_LARGE, ocsp.OCSPResponseStatus.MALFORMED_REQUEST),
+        (Kind.UNAVAILABLE, ocsp.OCSPResponseStatus.TRY_LATER, False),
+        (Kind.INTERNAL, ocsp.OCSPResponseStatus.INTERNAL_ERROR, True),
     ],
 )
 def test_a_responder_that_cannot_answer_says_whose_fault_it_is(
-    world, responder, monkeypatch, kind, status
+    world, responder, monkeypatch, caplog, kind, expected, told
 ):
-    async def refuse(_):
+    der = request(world, world.certificate("web", "a.web.internal"))
+
+    async def refuse(*_):
         raise Error(kind, "no")
 
-    monkeypatch.setattr(responder, "answer", refuse)
+    monkeypatch.setattr(world.store, "statuses", refuse)
 
-    answer = http(world, responder, "POST", "/ocsp", b"any")
+    answer = http(world, responder, "POST", "/ocsp", der)
 
-    assert ocsp.load_der_ocsp_response(answer.body).response_status is status
+    assert ocsp.load_der_ocsp_response(answer.body).response_status is expected
+    assert ("no OCSP response could be made" in caplog.text) == told

@@ -205,8 +205,46 @@ def test_suspended_coroutine_runs_on_with_values_and_exceptions():
         assert world.client(get()).answer()[2] == b"42"
 
 
+def test_answers_that_come_later_keep_the_order_of_the_requests():
+    waiting = {}
+
+    def app(request):
+        if request.path == "/at-once":
+            return echo(request)
+        waiting[request.path] = asyncio.get_running_loop().create_future()
+        return waiting[request.path]
+
+    with serving(app) as world:
+        client = world.client(get("/later") + get("/at-once") + get("/last"))
+        world.until(lambda: waiting)
+        assert len(waiting) == 1
+        world.call(waiting["/later"].set_result, Response(200, b"later"))
+        assert client.answer()[2] == b"later"
+        assert client.answer()[2] == b"GET /at-once"
+        world.until(lambda: "/last" in waiting)
+        world.call(waiting["/last"].set_result, Response(200, b"last"))
+        assert client.answer()[2] == b"last"
+        assert not world.connections.tasks
+
+
+def test_answer_that_nobody_gives_is_cancelled_at_the_end_of_the_grace():
+    given = []
+
+    def app(_):
+        given.append(asyncio.get_running_loop().create_future())
+        return given[0]
+
+    with serving(app) as world:
+        client = world.client(get())
+        world.until(lambda: given)
+        world.run(world.listener.stop(0.01))
+        assert client.is_closed()
+    assert given[0].cancelled()
+
+
 @pytest.mark.parametrize(
-    "when", ["at once", "in a coroutine", "after a wait", "no response", "cancelled"]
+    "when",
+    ["at once", "in a coroutine", "after a wait", "in a future", "no response", "cancelled"],
 )
 def test_defect_of_the_application_is_a_500_and_the_process_lives(when, caplog):
     def app(request):
@@ -214,6 +252,10 @@ def test_defect_of_the_application_is_a_500_and_the_process_lives(when, caplog):
             return Response(200)
         if when == "at once":
             raise ValueError("the secret")
+        if when == "in a future":
+            future = asyncio.get_running_loop().create_future()
+            future.set_exception(ValueError("the secret"))
+            return future
         return late()
 
     async def late():

@@ -6,18 +6,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import logging
-from collections.abc import Callable, Coroutine
 from email.utils import formatdate
-from typing import Any, Final
+from typing import Final
 
-from mintmark.model.errors import Error, Kind
-from mintmark.publication.ocsp import OCSPAnswer, Responder
+from mintmark.model.errors import Error
+from mintmark.publication.ocsp import MALFORMED, OCSPAnswer, Responder
 from mintmark.wire import ocsp
 from mintmark.wire.http import Request, Response
-
-log = logging.getLogger(__name__)
 
 PATHS: Final = frozenset({"/ocsp", "/ocsp/"})
 BEFORE_BASE64: Final = "/ocsp/"
@@ -37,35 +34,23 @@ class OCSPEndpoint:
     def __init__(self, responder: Responder) -> None:
         self._responder = responder
 
-    def handle(self, request: Request) -> Response | Coroutine[Any, Any, Response]:
+    def handle(self, request: Request) -> Response | asyncio.Future[Response]:
         """Answer one HTTP request."""
         path = request.path
         method = request.method
         if method == "POST" and path in PATHS:
-            return self._respond(request.body, _posted)
+            return self._responder.answer(request.body, _posted)
         if method in {"GET", "HEAD"} and path.startswith(BEFORE_BASE64):
             return self._get(path.removeprefix(BEFORE_BASE64))
         if path in PATHS:
             return Response(405, headers=(("Allow", "GET, POST"),))
         return Response(404, b"not found\n", "text/plain; charset=utf-8")
 
-    def _get(self, text: str) -> Response | Coroutine[Any, Any, Response]:
+    def _get(self, text: str) -> Response | asyncio.Future[Response]:
         try:
-            return self._respond(ocsp.decode_path(text), _got)
+            return self._responder.answer(ocsp.decode_path(text), _got)
         except Error:  # not even Base64
             return _got(MALFORMED)
-
-    async def _respond(
-        self, request_der: bytes, response: Callable[[OCSPAnswer], Response]
-    ) -> Response:
-        """Send the responder's answer; its refusals have words of their own in OCSP."""
-        try:
-            answer = await self._responder.answer(request_der)
-        except Error as error:
-            if error.kind is Kind.INTERNAL:
-                log.exception("no OCSP response could be made")
-            answer = REFUSALS.get(error.kind, MALFORMED)
-        return response(answer)
 
 
 def _posted(answer: OCSPAnswer) -> Response:
@@ -81,15 +66,6 @@ def _got(answer: OCSPAnswer) -> Response:
     return answer.got
 
 
-def _error(status: ocsp.ResponseStatus) -> OCSPAnswer:
-    return OCSPAnswer(ocsp.error_response(status))
-
-
-MALFORMED: Final = _error(ocsp.ResponseStatus.MALFORMED_REQUEST)
-REFUSALS: Final = {
-    Kind.UNAVAILABLE: _error(ocsp.ResponseStatus.TRY_LATER),
-    Kind.INTERNAL: _error(ocsp.ResponseStatus.INTERNAL_ERROR),
-}
 NOT_CACHEABLE: Final = (("Cache-Control", "no-store"),)
 
 

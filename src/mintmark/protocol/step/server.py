@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
+
+from msgspec import structs
 
 from mintmark.authority.workflow.authority import Authority
 from mintmark.authority.workflow.tokens import Purpose
@@ -146,7 +148,7 @@ class StepServer:
             response = self._refusal(told, error, request_id)
         if request_id:
             headers = (*response.headers, ("X-Request-Id", request_id))
-            return replace(response, headers=headers)
+            return structs.replace(response, headers=headers)
         return response
 
     async def _call(self, request: Request) -> Response:
