@@ -355,7 +355,6 @@ def test_sqlite_answers_early_questions_without_suspending(ssh, open_store):
     if open_store.dialect != "sqlite":
         return  # on PostgreSQL they share a query
     for reading in (
-        ssh.token_used(bytes(32)),
         ssh.banned("alice", bytes(32)),
         ssh.provisioners_version(),
         ssh.provisioners(),
@@ -363,6 +362,16 @@ def test_sqlite_answers_early_questions_without_suspending(ssh, open_store):
     ):
         with pytest.raises(StopIteration):
             reading.send(None)
+
+
+def test_tokens_that_are_asked_about_together_are_answered_each_by_itself(ledger, run):
+    run(ledger.commit(Act(record(), burns=BURN)))
+
+    async def several():
+        asked = (BURN.sha256, b"a" * 32, BURN.sha256, b"b" * 32)
+        return await asyncio.gather(*map(ledger.token_used, asked))
+
+    assert run(several()) == [True, False, True, False]
 
 
 def test_what_was_stored_before_ssh_is_still_there(

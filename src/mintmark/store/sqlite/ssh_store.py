@@ -1,23 +1,34 @@
-"""`SSHStore` and `ProvisionerStore` on SQLite; `mintmark.store.ssh` says what they promise."""
+"""`SSHStore` and `ProvisionerStore` on SQLite; `mintmark.store.ssh` says what they promise.
+
+Whether a signed token was used is asked for by all requests that bring one, and answered to
+those of one turn together. So are the requests gathered when they go on to what they ask for.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import apsw
 
 from mintmark.model.act import Act
 from mintmark.model.provisioner import StoredProvisioner
 from mintmark.model.ssh import BanKind, SSHAuthority, SSHBan, SSHCertificateType, StoredKRL
+from mintmark.model.time import Clock
 from mintmark.store import leaf as leaves
 from mintmark.store import ssh_rows
 from mintmark.store.sqlite import ssh
 from mintmark.store.sqlite.acme_store import SQLiteACME
 from mintmark.store.sqlite.connection import connect, explain
+from mintmark.store.sqlite.lookup import Lookup
 
 
 class SQLiteSSH(SQLiteACME):
     """What SSH and provisioners need to be remembered."""
+
+    def __init__(self, path: str | Path, clock: Clock, *, threaded: bool | None = None) -> None:
+        super().__init__(path, clock, threaded=threaded)
+        self._used = Lookup(self._reader, ssh.USED)
 
     async def add_ssh_authority(self, authority: SSHAuthority, audit: Act) -> None:
         """Remember a CA key together with an act that says so."""
@@ -84,4 +95,4 @@ class SQLiteSSH(SQLiteACME):
 
     async def token_used(self, sha256: bytes) -> bool:
         """Whether a signed token was used up."""
-        return self._row(ssh.USED, (sha256,)) is not None
+        return await self._used.has(sha256)
