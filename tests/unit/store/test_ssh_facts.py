@@ -192,9 +192,24 @@ def test_a_key_id_is_not_taken_for_a_key(ssh, run):
     run(ssh.commit(banning(ban(value=b"k" * 32))))
     assert run(ssh.banned("x", b"k" * 32)) is None
     assert run(ssh.banned("k" * 32, bytes(32))) is not None
+    assert not run(ssh.barred(bytes(32), b"k" * 32, "x"))
+    assert not run(ssh.barred(b"k" * 32, bytes(32), "x"))
+    assert run(ssh.barred(bytes(32), bytes(32), "k" * 32))
     run(ssh.commit(issuance(structs.replace(ssh_certificate(), key_sha256=b"k" * 32))))
     run(ssh.commit(banning(ban(BanKind.KEY, b"k" * 32))))
     assert len(run(ssh.bans())) == 2
+
+
+def test_a_certificate_is_barred_by_its_key_and_by_its_key_id(ssh, run):
+    run(ssh.commit(banning(ban(BanKind.KEY, b"k" * 32), ban(value="bøb".encode()))))
+    run(ssh.commit(Act(record(), blocked_key=b"s" * 32)))
+
+    async def several():
+        spki, key, other = b"s" * 32, b"k" * 32, bytes(32)
+        asked = ((spki, other, "a"), (other, key, "a"), (other, other, "bøb"), (key, spki, "a"))
+        return await asyncio.gather(*(ssh.barred(*one) for one in asked))
+
+    assert run(several()) == [True, True, True, False]
 
 
 def test_what_is_banned_is_not_banned_again(ssh, run):

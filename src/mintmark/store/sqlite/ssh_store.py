@@ -1,7 +1,7 @@
 """`SSHStore` and `ProvisionerStore` on SQLite; `mintmark.store.ssh` says what they promise.
 
-Whether a signed token was used is asked for by all requests that bring one, and answered to
-those of one turn together. So are the requests gathered when they go on to what they ask for.
+What all requests with a signed token ask, and all for SSH certificates, is answered to those of
+one turn together. So are they gathered when they go on.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class SQLiteSSH(SQLiteACME):
     def __init__(self, path: str | Path, clock: Clock, *, threaded: bool | None = None) -> None:
         super().__init__(path, clock, threaded=threaded)
         self._used = Lookup(self._reader, ssh.USED)
+        self._barred = Lookup(self._reader, ssh.BARRED)
 
     async def add_ssh_authority(self, authority: SSHAuthority, audit: Act) -> None:
         """Remember a CA key together with an act that says so."""
@@ -57,6 +58,10 @@ class SQLiteSSH(SQLiteACME):
         keys = key_sha256, BanKind.KEY.value, key_id.encode(), BanKind.KEY_ID.value
         row = self._row(ssh.BAN, keys)
         return None if row is None else ssh_rows.ban(row)
+
+    async def barred(self, spki_sha256: bytes, key_sha256: bytes, key_id: str) -> bool:
+        """Whether an SSH certificate must not be: its key is blocked or banned, or its key id."""
+        return await self._barred.has(spki_sha256 + key_sha256 + key_id.encode())
 
     def krl_serials(self, not_after_from: int) -> Iterator[tuple[str, int]]:
         """Yield (SSH authority id, serial), sorted, of revoked SSH certificates."""
