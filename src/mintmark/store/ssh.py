@@ -36,6 +36,12 @@ class SSHStore(Protocol):
     async def banned(self, key_id: str, key_sha256: bytes) -> SSHBan | None:
         """Return the ban on a key id or a key, if there is one."""
 
+    async def barred(self, spki_sha256: bytes, key_sha256: bytes, key_id: str) -> bool:
+        """Whether an SSH certificate must not be: its key is blocked or banned, or its key id.
+
+        One answer to what all issuances ask; `key_blocked` and `banned` say which it is.
+        """
+
     def krl_serials(self, not_after_from: int) -> Iterator[tuple[str, int]]:
         """Yield (SSH authority id, serial), sorted, of revoked SSH certificates.
 

@@ -192,9 +192,24 @@ def test_a_key_id_is_not_taken_for_a_key(ssh, run):
     run(ssh.commit(banning(ban(value=b"k" * 32))))
     assert run(ssh.banned("x", b"k" * 32)) is None
     assert run(ssh.banned("k" * 32, bytes(32))) is not None
+    assert not run(ssh.barred(bytes(32), b"k" * 32, "x"))
+    assert not run(ssh.barred(b"k" * 32, bytes(32), "x"))
+    assert run(ssh.barred(bytes(32), bytes(32), "k" * 32))
     run(ssh.commit(issuance(structs.replace(ssh_certificate(), key_sha256=b"k" * 32))))
     run(ssh.commit(banning(ban(BanKind.KEY, b"k" * 32))))
     assert len(run(ssh.bans())) == 2
+
+
+def test_a_certificate_is_barred_by_its_key_and_by_its_key_id(ssh, run):
+    run(ssh.commit(banning(ban(BanKind.KEY, b"k" * 32), ban(value="bøb".encode()))))
+    run(ssh.commit(Act(record(), blocked_key=b"s" * 32)))
+
+    async def several():
+        spki, key, other = b"s" * 32, b"k" * 32, bytes(32)
+        asked = ((spki, other, "a"), (other, key, "a"), (other, other, "bøb"), (key, spki, "a"))
+        return await asyncio.gather(*(ssh.barred(*one) for one in asked))
+
+    assert run(several()) == [True, True, True, False]
 
 
 def test_what_is_banned_is_not_banned_again(ssh, run):
@@ -355,7 +370,6 @@ def test_sqlite_answers_early_questions_without_suspending(ssh, open_store):
     if open_store.dialect != "sqlite":
         return  # on PostgreSQL they share a query
     for reading in (
-        ssh.token_used(bytes(32)),
         ssh.banned("alice", bytes(32)),
         ssh.provisioners_version(),
         ssh.provisioners(),
@@ -363,6 +377,16 @@ def test_sqlite_answers_early_questions_without_suspending(ssh, open_store):
     ):
         with pytest.raises(StopIteration):
             reading.send(None)
+
+
+def test_tokens_that_are_asked_about_together_are_answered_each_by_itself(ledger, run):
+    run(ledger.commit(Act(record(), burns=BURN)))
+
+    async def several():
+        asked = (BURN.sha256, b"a" * 32, BURN.sha256, b"b" * 32)
+        return await asyncio.gather(*map(ledger.token_used, asked))
+
+    assert run(several()) == [True, False, True, False]
 
 
 def test_what_was_stored_before_ssh_is_still_there(

@@ -38,9 +38,11 @@ from mintmark.model.ssh import (
     SSHPublicKey,
     SSHRequest,
 )
+from mintmark.store.interface import Store
 from mintmark.wire.ssh.certificate import parse
 
 USER: Final = SSHCertificateType.USER
+_NEW_KEY: Final = "make a new key: ssh-keygen -t ed25519"
 _NO_BOUNDS: Final = Lifetimes(0, 1 << 40, 0)
 
 
@@ -274,27 +276,31 @@ def _end_of_identity(requester: Requester, approval: SSHApproval, now: float) ->
 
 async def _check_blocked(authority: Authority, approved: _Approved) -> None:
     store = authority.store
-    keys = {one.key.spki_sha256 for one in approved.ssh}
-    if approved.identity is not None:
-        keys.add(approved.identity.key.sha256)
-    for key in keys:
-        if await store.key_blocked(key):
-            raise Error(
-                Kind.BAD_PUBLIC_KEY,
-                "the public key was revoked for key compromise",
-                hint="make a new key: ssh-keygen -t ed25519",
-            )
     for one in approved.ssh:
-        found = await store.banned(one.key_id, one.key.sha256)
-        if found is not None:
-            is_key = found.kind is BanKind.KEY
-            raise Error(
-                Kind.BAD_PUBLIC_KEY if is_key else Kind.FORBIDDEN,
-                "the public key is banned" if is_key else f"key id {one.key_id!r} is banned",
-                hint="make a new key: ssh-keygen -t ed25519"
-                if is_key
-                else "bans are final; ask an operator for another key id",
-            )
+        if await store.barred(one.key.spki_sha256, one.key.sha256, one.key_id):
+            raise await _barred(store, one)
+    if approved.identity is not None and await store.key_blocked(approved.identity.key.sha256):
+        raise _blocked()
+
+
+async def _barred(store: Store, approval: SSHApproval) -> Error:
+    """Return why a certificate must not be."""
+    if await store.key_blocked(approval.key.spki_sha256):
+        return _blocked()
+    found = await store.banned(approval.key_id, approval.key.sha256)
+    if found is not None and found.kind is BanKind.KEY_ID:
+        return Error(
+            Kind.FORBIDDEN,
+            f"key id {approval.key_id!r} is banned",
+            hint="bans are final; ask an operator for another key id",
+        )
+    return Error(Kind.BAD_PUBLIC_KEY, "the public key is banned", hint=_NEW_KEY)
+
+
+def _blocked() -> Error:
+    return Error(
+        Kind.BAD_PUBLIC_KEY, "the public key was revoked for key compromise", hint=_NEW_KEY
+    )
 
 
 async def _sign(authority: Authority, approved: _Approved) -> SSHIssued:

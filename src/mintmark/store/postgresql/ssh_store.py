@@ -44,6 +44,12 @@ class PostgreSQLSSH(PostgreSQLACME):
         row = await self._read(lambda c: c.fetchrow(ssh.BAN, *keys))
         return None if row is None else ssh_rows.ban(row)
 
+    async def barred(self, spki_sha256: bytes, key_sha256: bytes, key_id: str) -> bool:
+        """Whether an SSH certificate must not be: its key is blocked or banned, or its key id."""
+        if await self._open_parts().blocked.get(spki_sha256) is not None:
+            return True
+        return await self.banned(key_id, key_sha256) is not None
+
     def krl_serials(self, not_after_from: int) -> Iterator[tuple[str, int]]:
         """Yield (SSH authority id, serial), sorted, of revoked SSH certificates."""
         for page in self._snapshot(partial(ssh.krl_serials, not_after_from)):

@@ -8,7 +8,7 @@ from typing import Final
 import apsw
 
 from mintmark.model.act import Act
-from mintmark.model.ssh import SSHAuthority, SSHBan, StoredKRL
+from mintmark.model.ssh import BanKind, SSHAuthority, SSHBan, StoredKRL
 from mintmark.store import ssh_rows
 from mintmark.store.sqlite.connection import mark_found
 from mintmark.store.ssh_conditions import SSHConditions
@@ -38,6 +38,15 @@ HOST: Final = """
 SELECT 1 FROM ssh_hosts h WHERE principal = ? AND not_after >= ?
 AND NOT EXISTS (SELECT 1 FROM revocations r WHERE r.certificate = h.certificate) LIMIT 1
 """
+# Of one key: two hashes of 32 octets, and behind them the key id.
+BARRED: Final = f"""
+SELECT ?1
+WHERE EXISTS (SELECT 1 FROM blocked_keys WHERE spki_sha256 = substr(?1, 1, 32))
+OR EXISTS (SELECT 1 FROM ssh_bans
+    WHERE value = substr(?1, 33, 32) AND kind = '{BanKind.KEY.value}')
+OR EXISTS (SELECT 1 FROM ssh_bans
+    WHERE value = substr(?1, 65) AND kind = '{BanKind.KEY_ID.value}')
+"""  # noqa: S608 - ours
 BAN: Final = f"{ssh_rows.BANS} WHERE (value = ? AND kind = ?) OR (value = ? AND kind = ?)"
 KRL_SERIALS: Final = f"""
 SELECT i.issuer, r.serial FROM issuers i CROSS JOIN revocations r ON r.issuer = i.id

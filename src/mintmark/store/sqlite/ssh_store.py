@@ -1,23 +1,35 @@
-"""`SSHStore` and `ProvisionerStore` on SQLite; `mintmark.store.ssh` says what they promise."""
+"""`SSHStore` and `ProvisionerStore` on SQLite; `mintmark.store.ssh` says what they promise.
+
+What all requests with a signed token ask, and all for SSH certificates, is answered to those of
+one turn together. So are they gathered when they go on.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import apsw
 
 from mintmark.model.act import Act
 from mintmark.model.provisioner import StoredProvisioner
 from mintmark.model.ssh import BanKind, SSHAuthority, SSHBan, SSHCertificateType, StoredKRL
+from mintmark.model.time import Clock
 from mintmark.store import leaf as leaves
 from mintmark.store import ssh_rows
 from mintmark.store.sqlite import ssh
 from mintmark.store.sqlite.acme_store import SQLiteACME
 from mintmark.store.sqlite.connection import connect, explain
+from mintmark.store.sqlite.lookup import Lookup
 
 
 class SQLiteSSH(SQLiteACME):
     """What SSH and provisioners need to be remembered."""
+
+    def __init__(self, path: str | Path, clock: Clock, *, threaded: bool | None = None) -> None:
+        super().__init__(path, clock, threaded=threaded)
+        self._used = Lookup(self._reader, ssh.USED)
+        self._barred = Lookup(self._reader, ssh.BARRED)
 
     async def add_ssh_authority(self, authority: SSHAuthority, audit: Act) -> None:
         """Remember a CA key together with an act that says so."""
@@ -46,6 +58,10 @@ class SQLiteSSH(SQLiteACME):
         keys = key_sha256, BanKind.KEY.value, key_id.encode(), BanKind.KEY_ID.value
         row = self._row(ssh.BAN, keys)
         return None if row is None else ssh_rows.ban(row)
+
+    async def barred(self, spki_sha256: bytes, key_sha256: bytes, key_id: str) -> bool:
+        """Whether an SSH certificate must not be: its key is blocked or banned, or its key id."""
+        return await self._barred.has(spki_sha256 + key_sha256 + key_id.encode())
 
     def krl_serials(self, not_after_from: int) -> Iterator[tuple[str, int]]:
         """Yield (SSH authority id, serial), sorted, of revoked SSH certificates."""
@@ -84,4 +100,4 @@ class SQLiteSSH(SQLiteACME):
 
     async def token_used(self, sha256: bytes) -> bool:
         """Whether a signed token was used up."""
-        return self._row(ssh.USED, (sha256,)) is not None
+        return await self._used.has(sha256)
