@@ -12,7 +12,6 @@ it, as behind any `await`; what must hold at the commit is a condition of the co
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
@@ -33,10 +32,13 @@ class Stages:
 
     Args:
         read: what was asked for is read; signatures of the requester are verified.
+        verify: the proof of possession of a CSR is verified: OpenSSL's curves fill the caches
+            by themselves.
         decide: policy looks at it, and it is drafted.
         sign: the authority's key signs, and what it signed is parsed back.
     """
 
     read: Stage = field(default_factory=Stage)
+    verify: Stage = field(default_factory=Stage)
     decide: Stage = field(default_factory=Stage)
     sign: Stage = field(default_factory=Stage)
