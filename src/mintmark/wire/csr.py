@@ -7,8 +7,7 @@ certified are the octets that were sent; its other attributes and extensions are
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -24,7 +23,6 @@ from mintmark.wire import der, identifiers, pem
 from mintmark.wire.general_names import parse_general_name
 from mintmark.wire.spki import subject_key
 
-_T = TypeVar("_T")
 MAX_BYTES: Final = 64 * 1024
 MAX_COMMON_NAME: Final = 64  # RFC 5280 Appendix A.1, ub-common-name
 
@@ -43,6 +41,66 @@ class CSR(Struct, frozen=True, gc=False):
     identifiers: tuple[Identifier, ...]
 
 
+class UnverifiedCSR(Struct, frozen=True, gc=False):
+    """A request that was read as far as its key; `verify` comes before all else.
+
+    Args:
+        octets: the request, DER.
+        unproven: its public key; not to be certified by itself.
+        info: where its CertificationRequestInfo begins.
+        info_end: where that ends, and its signature algorithm begins.
+        algorithm_end: where that ends.
+        signature: where its signature BIT STRING's content begins; it is the rest.
+        subject: where its subject's content begins.
+        subject_end: where that ends.
+        attributes: where its attributes begin.
+    """
+
+    octets: bytes
+    unproven: SubjectKey
+    info: int
+    info_end: int
+    algorithm_end: int
+    signature: int
+    subject: int
+    subject_end: int
+    attributes: int
+
+    def verify(self) -> CSR:
+        """Verify the proof of possession (RFC 2986 §4.2), then read the names.
+
+        Raises:
+            Error: BAD_CSR when it does not verify or cannot be read, REJECTED_IDENTIFIER for
+                its names.
+        """
+        octets = self.octets
+        key = self.verify_key()
+        try:
+            common_name = _common_name(octets, self.subject, self.subject_end)
+            return CSR(key, common_name, _names(octets, self.attributes, self.info_end))
+        except ValueError as error:
+            raise _unreadable(error) from error
+
+    def verify_key(self) -> SubjectKey:
+        """Verify the proof of possession and return the key; the names are not even read.
+
+        Raises:
+            Error: BAD_CSR.
+        """
+        octets, algorithm = self.octets, self.info_end
+        try:
+            _verify(
+                self.unproven,
+                octets[algorithm : self.algorithm_end],
+                octets[self.signature + 1 :],
+                octets[self.info : algorithm],
+                octets,
+            )
+        except ValueError as error:
+            raise _unreadable(error) from error
+        return self.unproven
+
+
 def parse_csr(data: bytes) -> CSR:
     """Parse a request, PEM or DER, and verify its proof of possession (RFC 2986 §4.2).
 
@@ -50,7 +108,7 @@ def parse_csr(data: bytes) -> CSR:
         Error: BAD_CSR when it cannot be read or its signature does not verify, BAD_PUBLIC_KEY,
             REJECTED_IDENTIFIER for its names, TOO_LARGE over `MAX_BYTES`.
     """
-    return _read(data, _parse)
+    return read_csr(data).verify()
 
 
 def parse_csr_key(data: bytes) -> SubjectKey:
@@ -59,21 +117,30 @@ def parse_csr_key(data: bytes) -> SubjectKey:
     Raises:
         Error: BAD_CSR, BAD_PUBLIC_KEY, TOO_LARGE as `parse_csr`.
     """
-    return _read(data, _parse_key)
+    return read_csr(data).verify_key()
 
 
-def _read(data: bytes, parse: Callable[[bytes], _T]) -> _T:
+def read_csr(data: bytes) -> UnverifiedCSR:
+    """Read a request, PEM or DER, as far as its key.
+
+    Raises:
+        Error: BAD_CSR when it cannot be read, BAD_PUBLIC_KEY, TOO_LARGE over `MAX_BYTES`.
+    """
     if len(data) > MAX_BYTES:
         raise Error(Kind.TOO_LARGE, f"CSR has {len(data)} octets, the limit is {MAX_BYTES}")
     octets = data if data[:1] == b"\x30" else _from_pem(data)
     try:
-        return parse(octets)
+        return _walk(octets)
     except ValueError as error:
-        raise Error(
-            Kind.BAD_CSR,
-            f"CSR is no PKCS #10 request in DER: {error}",
-            hint="make one with `openssl req -new`",
-        ) from error
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: ValueError) -> Error:
+    return Error(
+        Kind.BAD_CSR,
+        f"CSR is no PKCS #10 request in DER: {error}",
+        hint="make one with `openssl req -new`",
+    )
 
 
 def _from_pem(data: bytes) -> bytes:
@@ -91,19 +158,8 @@ def _from_pem(data: bytes) -> bytes:
     return found[0]
 
 
-def _parse(data: bytes) -> CSR:
-    """Walk the request; a structure that is not PKCS #10 raises ValueError."""
-    key, subject, subject_end, attributes, end = _walk(data)
-    common_name = _common_name(data, subject, subject_end)
-    return CSR(key, common_name, _names(data, attributes, end))
-
-
-def _parse_key(data: bytes) -> SubjectKey:
-    return _walk(data)[0]
-
-
-def _walk(data: bytes) -> tuple[SubjectKey, int, int, int, int]:
-    """Return the key, and where the subject and the attributes begin and end."""
+def _walk(data: bytes) -> UnverifiedCSR:
+    """Walk the request up to its names; a structure that is not PKCS #10 raises ValueError."""
     start, end = der.expect(data, 0, len(data), der.SEQUENCE)
     if end != len(data):
         raise ValueError(f"{len(data) - end} octets follow it")
@@ -117,11 +173,17 @@ def _walk(data: bytes) -> tuple[SubjectKey, int, int, int, int]:
     if value_end != end or data[value : value + 1] != b"\0":
         raise ValueError("its signature is no BIT STRING of whole octets at its end")
 
-    key = subject_key(data[subject_end:spki_end], data)
-    _verify(
-        key, data[info_end:algorithm_end], data[value + 1 : value_end], data[start:info_end], data
+    return UnverifiedCSR(
+        data,
+        subject_key(data[subject_end:spki_end], data),
+        start,
+        info_end,
+        algorithm_end,
+        value,
+        subject,
+        subject_end,
+        spki_end,
     )
-    return key, subject, subject_end, spki_end, info_end
 
 
 # --- the proof of possession -------------------------------------------------------------------

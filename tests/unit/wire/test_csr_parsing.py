@@ -246,6 +246,20 @@ def test_changed_names_break_the_proof_of_possession():
     assert "proof of possession" in refused.detail
 
 
+def test_what_is_read_first_is_refused_when_it_is_verified():
+    data = request(san=[x509.DNSName("web.internal")])
+    forged = csr.read_csr(data.replace(b"web.internal", b"bad.internal"))
+    for verify in (forged.verify, forged.verify_key):
+        with pytest.raises(Error, match="proof of possession"):
+            verify()
+
+
+def test_proof_of_possession_is_refused_before_names_are():
+    data = request(san=[x509.DNSName("web.internal")])
+    refused = refusal(data.replace(b"web.internal", b"web_internal"))
+    assert "proof of possession" in refused.detail
+
+
 def test_sha1_and_md5_are_refused_by_name():
     weak = [
         ("1.2.840.10045.4.1", "ecdsa-with-SHA1"),

@@ -12,7 +12,6 @@ it, as behind any `await`; what must hold at the commit is a condition of the co
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
@@ -20,28 +19,11 @@ from dataclasses import dataclass, field
 class Stage:
     """Where the requests of one turn of the loop gather: `await stage`."""
 
-    __slots__ = ("_loop", "_waiting")
+    __slots__ = ()
 
-    def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: list[asyncio.Future[None]] = []
-
-    def __await__(self) -> Generator[asyncio.Future[None], None, None]:
-        """Wait until everybody who comes in this turn of the loop is here."""
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            self._loop, self._waiting = loop, []
-        if not self._waiting:
-            loop.call_soon(self._go)
-        future = loop.create_future()
-        self._waiting.append(future)
-        yield from future
-
-    def _go(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            if not future.done():  # a request may have been given up
-                future.set_result(None)
+    def __await__(self) -> Generator[None, None, None]:
+        """Let everybody else of this turn of the loop come here too."""
+        yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +32,13 @@ class Stages:
 
     Args:
         read: what was asked for is read; signatures of the requester are verified.
+        verify: the proof of possession of a CSR is verified: OpenSSL's curves fill the caches
+            by themselves.
         decide: policy looks at it, and it is drafted.
         sign: the authority's key signs, and what it signed is parsed back.
     """
 
     read: Stage = field(default_factory=Stage)
+    verify: Stage = field(default_factory=Stage)
     decide: Stage = field(default_factory=Stage)
     sign: Stage = field(default_factory=Stage)

@@ -39,7 +39,7 @@ def request_certificate(call: Call) -> Awaitable[Response]:
 
     async def act(key: IdempotencyKey | None) -> Response:
         await call.authority.stages.read
-        wished = await wished_key(wish, call.keys)
+        wished = await wished_key(wish, call.keys, call.authority.stages)
         request = issuance_request(call.requester, wish, wished)
         certificate = await issue(call.authority, call.requester, request, idempotency=key)
         return _issued(call, certificate, wished.private_key)
@@ -67,7 +67,7 @@ def rekey_certificate(call: Call) -> Awaitable[Response]:
 
     async def act(key: IdempotencyKey | None) -> Response:
         stored = await find_x509(call, call.arguments["id"])
-        wished = await wished_key(wish, call.keys)
+        wished = await wished_key(wish, call.keys, call.authority.stages)
         _refuse_other_names(wished, stored)
         certificate = await rekey(
             call.authority,

@@ -18,12 +18,13 @@ from cryptography.hazmat.primitives.serialization import (
 from msgspec import Struct
 
 from mintmark.authority.signer.file import generate
+from mintmark.authority.workflow.stages import Stages
 from mintmark.client.documents import KeyWish
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier
 from mintmark.model.keys import KeyType
 from mintmark.model.request import SubjectKey
-from mintmark.wire.csr import parse_csr
+from mintmark.wire.csr import read_csr
 from mintmark.wire.spki import subject_key
 
 DEFAULT = KeyType.EC_P256
@@ -76,8 +77,13 @@ class KeyMaker:
             self._busy -= 1
 
 
-async def wished_key(wish: KeyWish, maker: KeyMaker) -> WishedKey:
+async def wished_key(wish: KeyWish, maker: KeyMaker, stages: Stages) -> WishedKey:
     """Return the key of the CSR, or a new one of the type wished for.
+
+    Args:
+        wish: the key's part of the request.
+        maker: makes keys for those who cannot.
+        stages: where CSRs gather that are verified together.
 
     Raises:
         Error: BAD_CSR, BAD_PUBLIC_KEY when the CSR's key is not of the type named,
@@ -86,7 +92,9 @@ async def wished_key(wish: KeyWish, maker: KeyMaker) -> WishedKey:
     key_type = _key_type(wish)
     if wish.csr is None:
         return await maker.make(key_type or DEFAULT)
-    csr = parse_csr(wish.csr.encode())
+    unverified = read_csr(wish.csr.encode())
+    await stages.verify
+    csr = unverified.verify()
     if key_type is not None and csr.key.type is not key_type:
         raise Error(
             Kind.BAD_PUBLIC_KEY,
