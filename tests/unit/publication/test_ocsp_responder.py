@@ -273,6 +273,42 @@ def test_requests_that_come_together_get_each_its_own_answer(world, responder):
         assert good == (number != 1)
 
 
+def test_requests_of_turns_one_after_the_other_share_one_read(world, responder, monkeypatch):
+    der = request(world, world.certificate("web", "a.web.internal"), nonce=b"n" * 16)
+    real, sizes = world.store.statuses, []
+
+    async def counted(issuer, serials):
+        sizes.append(len(serials))
+        return await real(issuer, serials)
+
+    monkeypatch.setattr(world.store, "statuses", counted)
+
+    async def ask_after(turns):
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return await answered(responder, der)
+
+    async def ask_all():
+        return await asyncio.gather(*(ask_after(turns) for turns in (0, 0, 1, 2, 2)))
+
+    assert len(world.run(ask_all())) == 5
+    assert sizes == [5]
+
+
+def test_nobody_waits_for_ever_for_others_who_come(world, responder, monkeypatch):
+    der = request(world, world.certificate("web", "a.web.internal"), nonce=b"n" * 16)
+
+    async def first_of_a_stream():
+        waiting = [asyncio.ensure_future(answered(responder, der))]
+        while not waiting[0].done() and len(waiting) < 1000:
+            waiting.append(asyncio.ensure_future(answered(responder, der)))
+            await asyncio.sleep(0)
+        await asyncio.gather(*waiting)
+        return len(waiting)
+
+    assert world.run(first_of_a_stream()) < 20
+
+
 def test_a_request_that_cannot_be_answered_does_not_hurt_its_neighbors(world, responder):
     """A CertID whose algorithm only a stricter reader refuses, beside an honest one."""
     honest = request(world, world.certificate("web", "a.web.internal"))

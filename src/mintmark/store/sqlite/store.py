@@ -1,8 +1,8 @@
 """`Store` on SQLite; see `mintmark.store.interface` for what each method promises.
 
-Reads of one row happen in the loop: they take a few microseconds and never suspend, but for the
-one that all issuances need, `key_blocked`: theirs are done together. Lists and scans run in a
-thread with a connection of its own.
+Reads of one row happen in the loop: they take a few microseconds and never suspend, but for those
+that all issuances need, `key_blocked` and `token_used`: theirs are done together. Lists and scans
+run in a thread with a connection of its own.
 """
 
 from __future__ import annotations
