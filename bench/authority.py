@@ -69,13 +69,15 @@ class BenchAuthority:
     Args:
         path: its directory.
         settings: its configuration.
-        certificate: path of the certificate of the service that asks.
+        certificate: path of the certificate of the service that asks, and its intermediate.
+        leaf: path of the certificate alone.
         key: path of its key.
     """
 
     path: Path
     settings: Settings
     certificate: Path
+    leaf: Path
     key: Path
 
     @property
@@ -142,7 +144,9 @@ def make(path: Path, configuration: Settings) -> BenchAuthority:
     asyncio.run(create(directory, plan, _PASSPHRASE, clock=time.time, entropy=os.urandom))
     files = path.parent / f"{path.name}-client"
     files.mkdir()
-    authority = BenchAuthority(path, configuration, files / "cert.pem", files / "key.pem")
+    authority = BenchAuthority(
+        path, configuration, files / "fullchain.pem", files / "cert.pem", files / "key.pem"
+    )
     _enroll(authority)
     return authority
 
@@ -168,6 +172,7 @@ def _enroll(authority: BenchAuthority) -> None:
         raise RuntimeError(f"the client's certificate was refused: {answer.body.decode()}")
     document = json.loads(answer.body)
     authority.certificate.write_text(document["certificate"] + document["chain"])
+    authority.leaf.write_text(document["certificate"])
     write_secret(authority.key, pem.encode("PRIVATE KEY", plain_pkcs8(key)))
 
 

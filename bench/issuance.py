@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import apsw
@@ -32,6 +33,9 @@ def measure(bench: Bench) -> None:
         kept = memory(server.pid)
         for concurrency, count in ((1, 4_000), (16, 5_000), (64, 5_000)):
             issued += _fresh(bench, authority, server, concurrency, bench.amount(count))
+        # The server has the intermediate: a client may leave it out, and spare it decoding it.
+        alone = replace(authority, certificate=authority.leaf)
+        issued += _fresh(bench, alone, server, 64, bench.amount(5_000), "a leaf alone")
     area = "after issuance"
     bench.report.add(
         Figure(area, "resident memory of the process", kept.now / MEGABYTE, "MB", 100, Better.LESS)
@@ -122,13 +126,18 @@ def _keep_alive(
 
 
 def _fresh(
-    bench: Bench, authority: BenchAuthority, server: Running, concurrency: int, count: int
+    bench: Bench,
+    authority: BenchAuthority,
+    server: Running,
+    concurrency: int,
+    count: int,
+    shown: str = "a leaf and its intermediate",
 ) -> int:
     warm = 50
     requests = bench.issuance(f"fresh-{concurrency}", count + warm)
     plan = load(authority, server, requests, concurrency, bench.seconds, warm=warm, fresh=True)
     answered = drive(plan, server.pid)
-    area = f"issuance, a fresh mutual TLS connection each, concurrency {concurrency}"
+    area = f"issuance, a fresh mutual TLS connection each with {shown}, concurrency {concurrency}"
     rates(bench, area, answered, FRESH_PER_CORE if concurrency == 64 else None)
     return answered.good + warm
 
