@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import apsw
 
 from bench.requests import DOMAIN
-from mintmark.model.certificate import Reason
+from mintmark.model.status import Reason
 from mintmark.model.time import DAY
 from mintmark.store import leaf
 from mintmark.wire import certificate as wire_certificate

@@ -22,7 +22,6 @@ from pkilint.validation import ValidationFindingSeverity
 
 from mintmark.authority.issuance.crl import CRLContent, issue_crl
 from mintmark.authority.issuance.ocsp import ResponderKey, sign_responses
-from mintmark.model.certificate import Reason
 from mintmark.model.keys import ALL_KEY_TYPES, KeyType
 from mintmark.model.profile import (
     BUILT_IN,
@@ -33,6 +32,7 @@ from mintmark.model.profile import (
     SERVER_AUTH,
     SubjectAttribute,
 )
+from mintmark.model.status import Reason
 from mintmark.model.time import HOUR
 from mintmark.wire import crl as crl_encoding
 from mintmark.wire import ocsp as ocsp_encoding

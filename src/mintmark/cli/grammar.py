@@ -24,7 +24,7 @@ from mintmark.cli.parameters import (
 )
 from mintmark.cli.provisioner_grammar import PROVISIONER
 from mintmark.cli.ssh_grammar import SSH
-from mintmark.model.certificate import CertificateKind, Status
+from mintmark.model.status import CertificateKind, Status
 
 _PORT: Final = click.IntRange(1, 65535)
 _FORMATS: Final = ("pem", "der", "chain", "fullchain", "pkcs12", "pkcs7", "ssh")

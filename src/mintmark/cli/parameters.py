@@ -8,9 +8,9 @@ from typing import Any, Final
 import click
 
 from mintmark.cli.options import HELP, Command
-from mintmark.model.certificate import Reason
 from mintmark.model.errors import Error
 from mintmark.model.keys import SSH_CA_KEY_TYPES, KeyType
+from mintmark.model.status import Reason
 from mintmark.model.time import parse_duration
 
 FILE: Final = click.Path(dir_okay=False, path_type=Path)

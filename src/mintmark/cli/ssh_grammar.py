@@ -19,7 +19,7 @@ from mintmark.cli.parameters import (
     option,
     reason,
 )
-from mintmark.model.certificate import Status
+from mintmark.model.status import Status
 
 _TYPES: Final = click.Choice(["user", "host"])
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from mintmark.model.certificate import Certificate, Reason
+from mintmark.model.certificate import Certificate
+from mintmark.model.status import Reason
 from mintmark.model.time import DAY, HOUR, MINUTE
 
 

@@ -19,10 +19,10 @@ from cryptography.hazmat.primitives import serialization
 from mintmark.authority.signer.file import load as load_signer
 from mintmark.authority.signer.files import write_secret
 from mintmark.model.act import Act, AuditRecord
-from mintmark.model.certificate import CertificateKind, Status
 from mintmark.model.errors import Error, Kind
 from mintmark.model.keys import KeyType
 from mintmark.model.ssh import Generation, SSHAuthority, SSHCertificateType
+from mintmark.model.status import CertificateKind, Status
 from mintmark.model.time import Clock, timestamp
 from mintmark.server.compose import open_store
 from mintmark.server.directory import DIRECTORY_MODE, Directory

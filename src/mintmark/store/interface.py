@@ -21,13 +21,9 @@ from typing import Final, Protocol
 
 from mintmark.model.act import Act, IdempotentAnswer, Token
 from mintmark.model.audit import Checkpoint, StoredAudit
-from mintmark.model.certificate import (
-    CertificateKind,
-    Revocation,
-    Status,
-    StoredCertificate,
-)
+from mintmark.model.certificate import Revocation, StoredCertificate
 from mintmark.model.issuer import Issuer
+from mintmark.model.status import CertificateKind, Status
 from mintmark.store.acme import ACMEStore
 from mintmark.store.ssh import ProvisionerStore, SSHStore
 

@@ -9,17 +9,12 @@ import msgspec
 
 from mintmark.model.act import Act, IdempotencyKey, Token
 from mintmark.model.audit import Checkpoint
-from mintmark.model.certificate import (
-    Certificate,
-    CertificateKind,
-    Reason,
-    Revocation,
-    StoredCertificate,
-)
+from mintmark.model.certificate import Certificate, Revocation, StoredCertificate
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier, IdentifierType
 from mintmark.model.issuer import Issuer
 from mintmark.model.ssh import BanKind, SSHCertificate
+from mintmark.model.status import CertificateKind, Reason
 from mintmark.store import acme_rows, leaf, ssh_rows
 from mintmark.wire import certificate as wire_certificate
 from mintmark.wire import der

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from mintmark.model.certificate import Certificate, CertificateKind, Reason, Revocation
+from mintmark.model.certificate import Certificate, Revocation
 from mintmark.model.errors import Error, Kind
 from mintmark.model.provisioner import StoredProvisioner
 from mintmark.model.ssh import (
@@ -15,6 +15,7 @@ from mintmark.model.ssh import (
     SSHCertificateType,
     StoredKRL,
 )
+from mintmark.model.status import CertificateKind, Reason
 from mintmark.model.time import MINUTE
 from mintmark.wire.crl import entry
 from mintmark.wire.ssh import certificate as wire_certificate

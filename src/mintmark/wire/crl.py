@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mintmark.model.certificate import Reason
+from mintmark.model.status import Reason
 from mintmark.wire import der
 
 _VERSION_2: Final = der.integer(1)  # RFC 5280 §5.1.2.1: the value of v2 is 1

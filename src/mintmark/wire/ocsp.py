@@ -17,8 +17,8 @@ from typing import Final
 
 import msgspec
 
-from mintmark.model.certificate import Reason
 from mintmark.model.errors import Error, Kind
+from mintmark.model.status import Reason
 from mintmark.wire import der
 
 MAX_BYTES: Final = 4096

@@ -7,8 +7,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from joserfc.jwk import ECKey
 
-from mintmark.model.certificate import Reason
 from mintmark.model.keys import KeyType
+from mintmark.model.status import Reason
 from mintmark.wire import jose
 from tests import pki
 

@@ -7,9 +7,9 @@ from cryptography import x509
 
 from mintmark.authority.issuance import crl as crl_module
 from mintmark.authority.issuance.crl import MAX_NUMBER, CRLContent, draft_crl, issue_crl
-from mintmark.model.certificate import Reason
 from mintmark.model.errors import Error, Kind
 from mintmark.model.keys import KeyType
+from mintmark.model.status import Reason
 from mintmark.model.time import DAY
 from mintmark.wire import crl
 from tests import pki

@@ -9,10 +9,10 @@ from cryptography.x509 import ocsp as parser
 
 from mintmark.authority.issuance import ocsp as ocsp_module
 from mintmark.authority.issuance.ocsp import ResponderKey, draft_response, sign_responses
-from mintmark.model.certificate import Reason
 from mintmark.model.errors import Error, Kind
 from mintmark.model.keys import KeyType
 from mintmark.model.profile import OCSP_RESPONDER
+from mintmark.model.status import Reason
 from mintmark.model.time import DAY, HOUR
 from mintmark.wire import ocsp
 from tests import pki

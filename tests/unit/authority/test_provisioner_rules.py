@@ -25,7 +25,6 @@ from mintmark.authority.workflow.revoke import revoke
 from mintmark.model.access import Burn, Credential, Operation, Requester, ServiceRule
 from mintmark.model.acme import Account, AccountStatus
 from mintmark.model.act import Act
-from mintmark.model.certificate import Reason
 from mintmark.model.errors import Error, Kind
 from mintmark.model.profile import SERVER
 from mintmark.model.provisioner import (
@@ -40,6 +39,7 @@ from mintmark.model.provisioner import (
     X5CProvisioner,
 )
 from mintmark.model.request import IssuanceRequest
+from mintmark.model.status import Reason
 from mintmark.model.time import DAY, HOUR
 from mintmark.wire.http import Peer
 from tests import pki, ssh_authority

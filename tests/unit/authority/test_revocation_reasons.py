@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cryptography import x509
 
-from mintmark.model.certificate import Reason
+from mintmark.model.status import Reason
 
 
 def test_no_reason_can_be_taken_back():

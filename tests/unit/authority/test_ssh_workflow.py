@@ -21,13 +21,13 @@ from mintmark.model.access import (
     SSHGrant,
 )
 from mintmark.model.act import Act, AuditRecord
-from mintmark.model.certificate import Reason
 from mintmark.model.errors import Error, Kind
 from mintmark.model.keys import KeyType
 from mintmark.model.profile import CLIENT
 from mintmark.model.provisioner import Claims, Lifetimes, SSHPOPProvisioner, TokenProvisioner
 from mintmark.model.request import IssuanceRequest
 from mintmark.model.ssh import BanKind, SSHBan, SSHProfile, SSHRequest
+from mintmark.model.status import Reason
 from mintmark.model.time import DAY, HOUR
 from mintmark.store.leaf import decode
 from mintmark.wire.identifiers import parse_any

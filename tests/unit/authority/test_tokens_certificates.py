@@ -20,7 +20,7 @@ from mintmark.authority.signer.file import FileSigner
 from mintmark.authority.workflow.renew import renew
 from mintmark.authority.workflow.tokens import Purpose
 from mintmark.model.access import Credential, Operation, ServiceRule
-from mintmark.model.certificate import Reason, Revocation
+from mintmark.model.certificate import Revocation
 from mintmark.model.errors import Kind
 from mintmark.model.profile import CLIENT, SERVER
 from mintmark.model.provisioner import Claims, JWKProvisioner, Rules, SSHPOPProvisioner
@@ -32,6 +32,7 @@ from mintmark.model.ssh import (
     SSHBan,
     SSHCertificateType,
 )
+from mintmark.model.status import Reason
 from mintmark.model.time import HOUR
 from mintmark.wire import jose, jwt
 from mintmark.wire.ssh.key import from_public_key

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from mintmark.authority.issuance.hierarchy import issuer_from_chain
 from mintmark.authority.workflow.revoke import revoke
 from mintmark.model.act import Act, AuditRecord
-from mintmark.model.certificate import Reason
 from mintmark.model.errors import Error, Kind
+from mintmark.model.status import Reason
 from mintmark.model.time import DAY, HOUR
 from mintmark.publication.crl import adopt, publish, publish_if_due
 from tests.unit.rest.world import LOCAL

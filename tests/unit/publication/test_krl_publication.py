@@ -9,9 +9,9 @@ from msgspec import structs
 
 from mintmark.authority.workflow.revoke import revoke
 from mintmark.authority.workflow.ssh import ban, issue_ssh
-from mintmark.model.certificate import Reason
 from mintmark.model.keys import KeyType
 from mintmark.model.ssh import BanKind, SSHBan, SSHRequest
+from mintmark.model.status import Reason
 from mintmark.model.time import DAY, HOUR
 from mintmark.publication.checkpoint import CheckpointKey
 from mintmark.publication.krl import publish_krl

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp
 
 from mintmark.authority.workflow.revoke import revoke
-from mintmark.model.certificate import Reason
 from mintmark.model.errors import Error, Kind
+from mintmark.model.status import Reason
 from mintmark.model.time import DAY, HOUR
 from mintmark.protocol.ocsp.endpoint import OCSPEndpoint
 from mintmark.publication.ocsp import Responder

@@ -9,8 +9,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mintmark.authority.workflow.revoke import revoke
-from mintmark.model.certificate import Reason
 from mintmark.model.errors import Error, Kind
+from mintmark.model.status import Reason
 from mintmark.model.time import DAY
 from mintmark.publication.checkpoint import CheckpointKey, verify
 from mintmark.publication.publisher import PublicationSettings, Publisher

@@ -7,8 +7,8 @@ from cryptography import x509
 
 from mintmark.authority.issuance.ssh_keys import SSHKeys
 from mintmark.authority.workflow.revoke import revoke
-from mintmark.model.certificate import Reason
 from mintmark.model.errors import Error, Kind
+from mintmark.model.status import Reason
 from mintmark.model.time import DAY
 from mintmark.protocol.repository.routes import Repository
 from mintmark.publication.crl import publish_if_due

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mintmark.client import documents, ssh_documents
-from mintmark.model.certificate import Reason
 from mintmark.model.errors import Kind
+from mintmark.model.status import Reason
 from mintmark.protocol.rest.openapi import describe
 from mintmark.protocol.rest.routes import Access
 from mintmark.protocol.rest.table import ROUTES

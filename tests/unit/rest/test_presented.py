@@ -16,9 +16,9 @@ from mintmark.authority.signer.file import generate
 from mintmark.authority.workflow import presented
 from mintmark.authority.workflow.revoke import revoke
 from mintmark.model.access import Operation, ServiceRule
-from mintmark.model.certificate import Reason
 from mintmark.model.keys import KeyType
 from mintmark.model.provisioner import Claims, JWKProvisioner, Lifetimes
+from mintmark.model.status import Reason
 from mintmark.store.sqlite import SQLiteStore
 from mintmark.wire.http import Peer
 from tests.unit.rest.world import ADMIN, DEPLOY, LOCAL, World, csr

@@ -8,7 +8,7 @@ from msgspec import structs
 from mintmark.authority.policy.approve import Policy
 from mintmark.authority.policy.whitelist import Whitelist
 from mintmark.model.access import Credential, Operation, Requester
-from mintmark.model.certificate import Reason
+from mintmark.model.status import Reason
 from mintmark.protocol.rest.routes import Access, Route, RouteTable
 from mintmark.protocol.rest.table import ROUTES
 from mintmark.wire.http import Peer

@@ -12,8 +12,8 @@ from mintmark.authority.workflow import renewal_windows
 from mintmark.authority.workflow.secrets import EXTERNAL_KEYS, unseal
 from mintmark.model.acme import Account, AccountStatus, Pause
 from mintmark.model.act import Act
-from mintmark.model.certificate import Reason
 from mintmark.model.errors import Error
+from mintmark.model.status import Reason
 from mintmark.model.time import DAY, HOUR
 from tests.unit.rest.world import NOW, local_peer
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mintmark.client.documents import ReasonWord, StatusWord
-from mintmark.model.certificate import Reason, Status
 from mintmark.model.errors import Error
+from mintmark.model.status import Reason, Status
 from mintmark.protocol.rest.parameters import parse_serial
 from mintmark.store.interface import StoredCRL
 from mintmark.wire import pem

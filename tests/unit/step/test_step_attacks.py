@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mintmark.model.certificate import Status
+from mintmark.model.status import Status
 from mintmark.store.interface import CertificateFilter
 from mintmark.wire import jose
 from mintmark.wire.http import Peer, Request

@@ -12,9 +12,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from mintmark.model.act import Act, AuditRecord
-from mintmark.model.certificate import Certificate, Reason, Revocation
+from mintmark.model.certificate import Certificate, Revocation
 from mintmark.model.identifiers import Identifier, IdentifierType
 from mintmark.model.issuer import Issuer
+from mintmark.model.status import Reason
 from mintmark.model.time import DAY
 
 NOW = 1_795_000_000

@@ -9,7 +9,6 @@ from functools import cache
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mintmark.model.act import Act
-from mintmark.model.certificate import Reason
 from mintmark.model.provisioner import StoredProvisioner
 from mintmark.model.ssh import (
     BanKind,
@@ -21,6 +20,7 @@ from mintmark.model.ssh import (
     SSHPublicKey,
     StoredKRL,
 )
+from mintmark.model.status import Reason
 from mintmark.model.time import HOUR
 from mintmark.wire.ssh import certificate as wire
 from mintmark.wire.ssh import key as keys

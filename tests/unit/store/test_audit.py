@@ -7,8 +7,8 @@ import pytest
 
 from mintmark.model.act import Act, AuditRecord
 from mintmark.model.audit import Checkpoint
-from mintmark.model.certificate import Reason
 from mintmark.model.ssh import BanKind, SSHBan
+from mintmark.model.status import Reason
 from mintmark.store import leaf as leaves
 from tests.unit.store.acts import NOW, certificate, issuance, note, record, revoking
 

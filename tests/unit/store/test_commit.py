@@ -13,9 +13,9 @@ from mintmark.model.act import (
     RateClaim,
     Token,
 )
-from mintmark.model.certificate import Reason
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier, IdentifierType
+from mintmark.model.status import Reason
 from mintmark.model.time import DAY, HOUR
 from mintmark.store import leaf
 from mintmark.store.interface import CertificateFilter

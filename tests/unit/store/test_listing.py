@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mintmark.model.certificate import Status
+from mintmark.model.status import Status
 from mintmark.model.time import DAY
 from mintmark.store.interface import CertificateFilter
 from tests.unit.store.acts import NOW, certificate, issuance, prepare, revoking

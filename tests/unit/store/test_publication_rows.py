@@ -5,8 +5,8 @@ import dataclasses
 
 import pytest
 
-from mintmark.model.certificate import Reason
 from mintmark.model.errors import Error, Kind
+from mintmark.model.status import Reason
 from mintmark.model.time import DAY
 from mintmark.store.interface import StoredCRL
 from mintmark.wire.crl import entry

@@ -12,8 +12,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from mintmark.model.certificate import CertificateKind, Status
 from mintmark.model.errors import Error, Kind
+from mintmark.model.status import CertificateKind, Status
 from mintmark.store.interface import CertificateFilter
 from mintmark.store.sqlite import SQLiteStore, access, connection, writer
 from mintmark.store.sqlite.listing import page

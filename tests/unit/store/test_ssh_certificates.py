@@ -9,9 +9,10 @@ import pytest
 from msgspec import structs
 
 from mintmark.model.act import Act, Quota
-from mintmark.model.certificate import CertificateKind, Reason, Revocation, Status
+from mintmark.model.certificate import Revocation
 from mintmark.model.errors import Error, Kind
 from mintmark.model.ssh import SSHCertificate
+from mintmark.model.status import CertificateKind, Reason, Status
 from mintmark.model.time import DAY, HOUR
 from mintmark.store import leaf as leaves
 from mintmark.store.interface import CertificateFilter

@@ -14,8 +14,8 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mintmark.model.certificate import Reason
 from mintmark.model.errors import Error, Kind
+from mintmark.model.status import Reason
 from mintmark.wire import der, ocsp
 
 ED25519 = der.sequence(der.oid("1.3.101.112"))

@@ -17,7 +17,8 @@ from mintmark.authority.workflow.authority import Authority
 from mintmark.model.access import Operation, Requester
 from mintmark.model.acme import RenewalWindow
 from mintmark.model.act import Act, AuditRecord
-from mintmark.model.certificate import Certificate, CertificateKind, Status, StoredCertificate
+from mintmark.model.certificate import Certificate, StoredCertificate
+from mintmark.model.status import CertificateKind, Status
 from mintmark.store.interface import CertificateFilter
 
 PAGE: Final = 1000  # certificates looked at in one call

@@ -8,9 +8,10 @@ from mintmark.authority.policy.approve import may_act_for
 from mintmark.authority.workflow.authority import Authority
 from mintmark.model.access import Operation, Requester
 from mintmark.model.act import Act, AuditRecord
-from mintmark.model.certificate import Certificate, Reason, Revocation, StoredCertificate
+from mintmark.model.certificate import Certificate, Revocation, StoredCertificate
 from mintmark.model.errors import Error, Kind
 from mintmark.model.ssh import BanKind, SSHBan, SSHCertificate
+from mintmark.model.status import Reason
 
 MAX_NOTE: Final = 256
 

@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from mintmark.authority.workflow.revoke import revoke
 from mintmark.model.acme import Account
-from mintmark.model.certificate import Reason, StoredCertificate
+from mintmark.model.certificate import StoredCertificate
 from mintmark.model.errors import Error, Kind
+from mintmark.model.status import Reason
 from mintmark.protocol.acme.authorization import base
 from mintmark.protocol.acme.problem import ACMEError
 from mintmark.protocol.acme.request import Call, Payload

@@ -11,9 +11,10 @@ from msgspec import Meta, Struct
 from mintmark.authority.workflow.record import record
 from mintmark.client.documents import CertificatePage, KindWord, StatusWord
 from mintmark.model.access import Operation
-from mintmark.model.certificate import Certificate, CertificateKind, Status
+from mintmark.model.certificate import Certificate
 from mintmark.model.errors import Error, Kind
 from mintmark.model.ssh import SSHCertificate
+from mintmark.model.status import CertificateKind, Status
 from mintmark.model.time import parse_duration
 from mintmark.protocol.rest.parameters import find_certificate
 from mintmark.protocol.rest.presentation import PRIVATE, json_answer

@@ -24,11 +24,12 @@ from mintmark.client.documents import (
     ReasonWord,
     RootDocument,
 )
-from mintmark.model.certificate import Certificate, Reason, StoredCertificate
+from mintmark.model.certificate import Certificate, StoredCertificate
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import IdentifierType
 from mintmark.model.issuer import Issuer
 from mintmark.model.ssh import SSHCertificate, SSHCertificateType
+from mintmark.model.status import Reason
 from mintmark.model.time import timestamp
 from mintmark.wire import certificate as wire_certificate
 from mintmark.wire import pem

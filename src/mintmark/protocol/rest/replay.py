@@ -7,9 +7,10 @@ from typing import Final
 
 from mintmark.client.ssh_documents import SSHCertificateRequest
 from mintmark.model.act import IdempotencyKey
-from mintmark.model.certificate import Certificate, CertificateKind, StoredCertificate
+from mintmark.model.certificate import Certificate, StoredCertificate
 from mintmark.model.errors import Error
 from mintmark.model.ssh import SSHCertificate
+from mintmark.model.status import CertificateKind
 from mintmark.protocol.rest import idempotency
 from mintmark.protocol.rest.authentication import bearer_token
 from mintmark.protocol.rest.presentation import PRIVATE, json_answer

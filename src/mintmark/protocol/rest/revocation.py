@@ -14,8 +14,9 @@ from mintmark.client.documents import (
     RevocationRequest,
     SerialStatus,
 )
-from mintmark.model.certificate import Reason, StoredCertificate
+from mintmark.model.certificate import StoredCertificate
 from mintmark.model.errors import Error, Kind
+from mintmark.model.status import Reason
 from mintmark.model.time import timestamp
 from mintmark.protocol.rest.parameters import (
     find_certificate,

@@ -22,7 +22,7 @@ from mintmark.client.ssh_documents import (
 )
 from mintmark.model.access import Requester
 from mintmark.model.act import IdempotencyKey
-from mintmark.model.certificate import CertificateKind, Reason, Status, StoredCertificate
+from mintmark.model.certificate import StoredCertificate
 from mintmark.model.errors import Error, Kind
 from mintmark.model.profile import CLIENT
 from mintmark.model.request import IssuanceRequest
@@ -34,6 +34,7 @@ from mintmark.model.ssh import (
     SSHCertificateType,
     SSHRequest,
 )
+from mintmark.model.status import CertificateKind, Reason, Status
 from mintmark.model.time import parse_duration, timestamp
 from mintmark.protocol.rest.certificates import MAX_PAGE, ends_before, sequence_of
 from mintmark.protocol.rest.parameters import find_ssh, require_of_proof

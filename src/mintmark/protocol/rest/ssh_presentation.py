@@ -9,8 +9,9 @@ from mintmark.client.ssh_documents import (
     SSHCertificateDocument,
     SSHTypeWord,
 )
-from mintmark.model.certificate import Status, StoredCertificate
+from mintmark.model.certificate import StoredCertificate
 from mintmark.model.ssh import Generation, SSHAuthority, SSHCertificate
+from mintmark.model.status import Status
 from mintmark.model.time import timestamp
 from mintmark.protocol.rest.presentation import certificate_id_of, reason_word
 from mintmark.wire.ssh import certificate as wire_ssh

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from mintmark.model.certificate import Status
+from mintmark.model.status import Status
 from mintmark.model.time import DAY
 from mintmark.store.interface import FOREVER, CertificateFilter
 from mintmark.store.rows import OF_KIND, STORED_CERTIFICATES, is_ssh

@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Generic, TypeVar
 
-from mintmark.model.certificate import Reason, Revocation
+from mintmark.model.certificate import Revocation
+from mintmark.model.status import Reason
 from mintmark.store.postgresql.connection import Lanes, explain
 
 K = TypeVar("K", str, bytes)

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from mintmark.model.act import Act, IdempotentAnswer, Token
 from mintmark.model.audit import Checkpoint, StoredAudit
-from mintmark.model.certificate import CertificateKind, Revocation, Status, StoredCertificate
+from mintmark.model.certificate import Revocation, StoredCertificate
 from mintmark.model.issuer import Issuer
+from mintmark.model.status import CertificateKind, Status
 from mintmark.store import leaf as leaves
 from mintmark.store import rows
 from mintmark.store.consistency import unrecorded

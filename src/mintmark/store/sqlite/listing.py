@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import apsw
 
-from mintmark.model.certificate import Status
+from mintmark.model.status import Status
 from mintmark.model.time import DAY
 from mintmark.store.interface import FOREVER, CertificateFilter
 from mintmark.store.rows import OF_KIND, STORED_CERTIFICATES, is_ssh

@@ -16,14 +16,9 @@ import apsw
 
 from mintmark.model.act import Act, IdempotentAnswer, Token
 from mintmark.model.audit import Checkpoint, StoredAudit
-from mintmark.model.certificate import (
-    CertificateKind,
-    Reason,
-    Revocation,
-    Status,
-    StoredCertificate,
-)
+from mintmark.model.certificate import Revocation, StoredCertificate
 from mintmark.model.issuer import Issuer
+from mintmark.model.status import CertificateKind, Reason, Status
 from mintmark.model.time import Clock
 from mintmark.store import leaf as leaves
 from mintmark.store import rows
