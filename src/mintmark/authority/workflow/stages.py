@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator
-from dataclasses import dataclass, field
 from typing import Final
 
 ANSWERED: Final = 5
@@ -93,7 +92,6 @@ class Entrance:
                 future.set_result(None)
 
 
-@dataclass(frozen=True, slots=True)
 class Stages:
     """The steps of an authority's requests that are taken together.
 
@@ -106,11 +104,10 @@ class Stages:
         sign: the authority's key signs, and what it signed is parsed back.
     """
 
-    read: Entrance = field(init=False, default_factory=Entrance)
-    verify: Stage = field(init=False)
-    decide: Stage = field(init=False)
-    sign: Stage = field(init=False)
+    __slots__ = ("decide", "read", "sign", "verify")
 
-    def __post_init__(self) -> None:
-        for name in ("verify", "decide", "sign"):
-            object.__setattr__(self, name, Stage(self.read))
+    def __init__(self) -> None:
+        self.read: Final = Entrance()
+        self.verify: Final = Stage(self.read)
+        self.decide: Final = Stage(self.read)
+        self.sign: Final = Stage(self.read)

@@ -107,7 +107,7 @@ class Issuers:
         Raises:
             Error: INTERNAL when the issuer was never added, or signs other certificates.
         """
-        number, found = self._known.get(issuer) or self._look_up(connection, issuer)
+        number, found = self.find(connection, issuer)
         if found != signs:
             raise Error(Kind.INTERNAL, f"issuer '{issuer}' signs '{found}' and not '{signs}'")
         return number
