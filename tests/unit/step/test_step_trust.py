@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import logging
+from urllib.parse import urlencode
 
 import pytest
 from cryptography import x509
@@ -87,14 +88,16 @@ def test_the_crl_comes_in_both_forms_and_says_when_the_next_one_comes(world):
     assert der.headers["expires"] == f"{crl.next_update_utc:%a, %d %b %Y %H:%M:%S GMT}"
     assert x509.load_pem_x509_crl(text.body) == crl
     assert text.headers["content-disposition"] == 'attachment; filename="crl.pem"'
+    assert world.get("/crl?pem=true").body == text.body
+    assert world.get("/crl?apem=1").body == der.body
 
 
 # --- the form of answers -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/1.0", "/1.0/", "/1.0/1.0/health", "//health", "/health/", "/admin/provisioners",
-             "/ssh", "/scep/x", "/provisioners/a/b/encrypted-key", "/root/", "/root/a/b"],
+    "path", ["/", "/1.0", "/1.0/", "/1.0/1.0/health", "//health", "/1.0//health", "/health/",
+             "/admin/provisioners", "/ssh", "/scep/x", "/provisioners/a/b/encrypted-key", "/root/", "/root/a/b"],
 )  # fmt: skip
 def test_what_is_not_there_is_refused_in_json(world, path):
     world.get(path).refused(404, "The requested resource could not be found")
@@ -245,9 +248,24 @@ def test_provisioners_come_in_pages(world):
     assert len(world.get("/provisioners?limit=" + "9" * 5000).json["provisioners"]) == 100
 
 
-@pytest.mark.parametrize("limit", ["x", "1.5", "0x10", "\N{ARABIC-INDIC DIGIT ONE}", "%31", "-"])
+@pytest.mark.parametrize("limit", ["x", "1.5", "0x10", "\N{ARABIC-INDIC DIGIT ONE}", "+5", "-"])
 def test_a_limit_that_is_no_number_is_refused(world, limit):
     world.get(f"/provisioners?limit={limit}").refused(400)
+
+
+def test_a_cursor_is_escaped_by_clients(world):
+    names = ["you-a", "you.b", "you@example.com", "you@example.net"]
+    provision(world, *(type(PEOPLE)(name, "https://x", "c") for name in names))
+    seen, cursor = [], ""
+    for _ in names:
+        query = urlencode({"cursor": cursor, "limit": 1})
+        answer = world.get(f"/provisioners?{query}").done(200)
+        seen += [one["name"] for one in answer["provisioners"]]
+        if not (cursor := answer["nextCursor"]):
+            break
+
+    assert seen == names
+    assert len(world.get("/provisioners?limit=%31&limit=3").json["provisioners"]) == 1
 
 
 def test_an_encrypted_key_is_found_by_its_kid_and_nothing_else(world):

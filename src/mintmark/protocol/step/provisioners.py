@@ -7,7 +7,9 @@ who is an admin, and which groups and domains are let in, is nobody else's busin
 from __future__ import annotations
 
 import base64
+import re
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -29,6 +31,7 @@ from mintmark.wire.http import Response
 
 _PAGE: Final = 20
 _MAX_PAGE: Final = 100
+_INTEGER: Final = re.compile(r"[-+]?[0-9]+", re.ASCII)
 _SHOWN: Final = (
     ACMEProvisioner,
     JWKProvisioner,
@@ -148,12 +151,14 @@ def _page(query: str) -> tuple[str, int]:
     Raises:
         Error: MALFORMED for a limit that is no number.
     """
-    given = dict(part.partition("=")[::2] for part in query.split("&"))
-    limit = given.get("limit", "")
+    given: dict[str, str] = {}
+    for name, value in parse_qsl(query):  # clients escape a cursor: names may have an '@'
+        given.setdefault(name, value)
+    cursor, limit = given.get("cursor", ""), given.get("limit", "")
     if not limit:
-        return given.get("cursor", ""), _PAGE
-    if not limit.removeprefix("-").isascii() or not limit.removeprefix("-").isdigit():
+        return cursor, _PAGE
+    if not _INTEGER.fullmatch(limit):
         raise Error(Kind.MALFORMED, f"limit {limit[:40]!r} is not an integer")
     # Longer numbers are over the limit whatever they are, and would cost to convert.
     asked = _MAX_PAGE if len(limit) > 9 else int(limit)
-    return given.get("cursor", ""), min(asked, _MAX_PAGE) if asked > 0 else _PAGE
+    return cursor, min(asked, _MAX_PAGE) if asked > 0 else _PAGE

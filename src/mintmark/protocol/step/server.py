@@ -167,7 +167,8 @@ class StepServer:
         Raises:
             StepError: there is none, or not by this method.
         """
-        path = request.path.removeprefix(PREFIX).removeprefix("/")
+        path = request.path
+        path = path.removeprefix(PREFIX if path.startswith(PREFIX) else "/")
         if exact := self._fixed.get((request.method, path)):
             return exact, {}
         found: list[tuple[Route, dict[str, str]]] = [

@@ -78,7 +78,7 @@ async def crl(call: Call, crls: CRLs) -> Response:
     if found is None:
         raise Error(Kind.NOT_FOUND, "no CRL was published yet")
     expires = ("Expires", formatdate(found.next_update, usegmt=True))
-    if "pem" in call.request.query.split("&"):
+    if any(one.partition("=")[0] == "pem" for one in call.request.query.split("&")):
         named = ("Content-Disposition", 'attachment; filename="crl.pem"')
         return Response(200, await crls.armored(found), PEM_TYPE, (named, expires))
     named = ("Content-Disposition", 'attachment; filename="crl.crl"')
