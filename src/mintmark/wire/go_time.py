@@ -1,7 +1,7 @@
 """Times as Go programs write them: `24h0m0s`, and `TimeDuration`, which is either that or a time.
 
-A `TimeDuration` is empty for unset, an RFC 3339 time, or a duration that counts from now and may
-be negative.
+A `TimeDuration` is empty or a duration of nothing for unset, an RFC 3339 time, or a duration that
+counts from a moment, mostly now, and may be negative.
 """
 
 from __future__ import annotations
@@ -43,6 +43,12 @@ def parse_go_duration(text: str) -> int:
     Raises:
         Error: MALFORMED for what is none, or does not fit.
     """
+    nanoseconds = _nanoseconds(text)
+    seconds = abs(nanoseconds) // 10**9
+    return -seconds if nanoseconds < 0 else seconds
+
+
+def _nanoseconds(text: str) -> int:
     if text in {"0", "+0", "-0"}:
         return 0
     if len(text) > _MAX_LENGTH or not _DURATION.fullmatch(text):
@@ -53,8 +59,7 @@ def parse_go_duration(text: str) -> int:
     )
     if total > _NANOSECONDS_MAX:
         raise _no_duration(text)
-    seconds = total // 10**9
-    return -seconds if text.startswith("-") else seconds
+    return -total if text.startswith("-") else total
 
 
 def moment(text: str | None, now: int) -> int | None:
@@ -69,7 +74,12 @@ def moment(text: str | None, now: int) -> int | None:
     """
     if not text or text == _UNSET:
         return None
-    seconds = _of_time(text) if _TIME.fullmatch(text) else now + parse_go_duration(text)
+    if _TIME.fullmatch(text):
+        seconds = _of_time(text)
+    elif _nanoseconds(text) == 0:  # which is the zero value of Go programs
+        return None
+    else:
+        seconds = now + parse_go_duration(text)
     if not 0 <= seconds <= _END_OF_TIME:
         raise Error(Kind.MALFORMED, f"time {text!r} is outside 1970 to 9999")
     return seconds

@@ -85,6 +85,14 @@ def test_a_subject_that_is_no_name_is_the_common_name(world):
     assert common_name(leaf(answer.done())) == ["Jane Doe"]
 
 
+def test_the_common_name_is_the_tokens_whichever_of_its_names_the_csr_has(world):
+    token = world.token(NAMES[0], sans=[*NAMES])
+
+    answer = world.post("/sign", {"csr": pem_csr(NAMES[1]), "ott": token})
+
+    assert common_name(leaf(answer.done())) == [NAMES[0]]
+
+
 def test_a_token_is_used_once(world):
     body = {"csr": pem_csr("a.example.internal"), "ott": world.token("a.example.internal")}
     world.post("/sign", body).done()
@@ -150,9 +158,42 @@ def test_a_lifetime_inside_the_claims_is_given(world, clock, after, hours):
     assert certificate.not_valid_after_utc.timestamp() == int(clock()) + hours * HOUR
 
 
-@pytest.mark.parametrize("after", ["-1h", "10s", "1970-01-01T00:00:00Z"])
-def test_a_life_that_is_over_is_refused(world, after):
-    world.sign("short.test", notAfter=after).refused(403)
+@pytest.mark.parametrize(
+    ("before", "after", "hours"), [("-5m", "24h", 24), ("1h", "2h", 2), ("-1m", "10m", 1 / 6)]
+)
+def test_a_duration_counts_from_the_beginning_that_was_asked_for(world, before, after, hours):
+    certificate = leaf(world.sign("short.test", notBefore=before, notAfter=after).done())
+
+    life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+    assert life.total_seconds() == hours * HOUR
+
+
+@pytest.mark.parametrize("nothing", ["0", "0s", "-0h0m"])
+def test_a_duration_of_nothing_means_left_out(world, clock, nothing):
+    certificate = leaf(world.sign("short.test", notBefore=nothing, notAfter=nothing).done())
+
+    assert certificate.not_valid_before_utc.timestamp() == int(clock()) - 60
+    life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+    assert life.total_seconds() == DAY
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("-1m", "24h2m"), ("-1000h", "1001h"), ("23h", "24h"), ("-24h", "24h1s")]
+)
+def test_a_beginning_does_not_stretch_the_longest_lifetime(world, before, after):
+    world.sign("long.test", notBefore=before, notAfter=after).refused(403)
+
+
+def test_a_life_that_is_too_short_is_refused(world):
+    world.sign("short.test", notAfter="10s").refused(403)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("", "-1h"), ("", "1970-01-01T00:00:00Z"), ("-2h", "1h"), ("2h", "-1h"), ("2h", "-3h")],
+)
+def test_a_life_that_is_over_or_backwards_is_malformed(world, before, after):
+    world.sign("short.test", notBefore=before, notAfter=after).refused(400, "notAfter")
 
 
 @pytest.mark.parametrize("text", ["soon", "1d"])

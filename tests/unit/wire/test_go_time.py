@@ -46,6 +46,16 @@ def test_what_is_no_duration_is_refused(text):
     assert refused.value.kind is Kind.MALFORMED
 
 
+@pytest.mark.parametrize("text", ["", None, "0", "0s", "-0m", "0001-01-01T00:00:00Z"])
+def test_go_programs_leave_out_what_is_zero(text):
+    assert moment(text, NOW) is None
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("1ns", NOW), ("-1ns", NOW), ("1s", NOW + 1)])
+def test_a_moment_is_not_left_out_however_near(text, seconds):
+    assert moment(text, NOW) == seconds
+
+
 @given(st.integers(0, 10**9))
 @settings(max_examples=50)
 def test_what_is_written_is_read_again(seconds):

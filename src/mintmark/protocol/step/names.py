@@ -36,7 +36,16 @@ def of_token(verified: Verified, csr: CSR) -> tuple[str, tuple[Identifier, ...]]
         _check_common_name(verified, csr.common_name)
     if csr.identifiers != named:
         _check_names(csr.identifiers, named)
-    return _common_name(csr.common_name or verified.subject, named), named
+    return _common_name(_subject(verified, csr), named), named
+
+
+def _subject(verified: Verified, csr: CSR) -> str:
+    """Return the token's subject; the CSR's name where a certificate vouches for no such one."""
+    subject, requester = verified.subject, verified.requester
+    vouched = {"", *requester.common_names, *(one.value for one in requester.identifiers)}
+    if not csr.common_name or _common_name(subject, requester.identifiers) in vouched:
+        return subject
+    return csr.common_name
 
 
 def _check_common_name(verified: Verified, asked: str) -> None:

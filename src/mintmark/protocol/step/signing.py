@@ -11,6 +11,7 @@ from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier
 from mintmark.model.profile import PEER
 from mintmark.model.request import IssuanceRequest, SubjectKey
+from mintmark.model.time import timestamp
 from mintmark.protocol.step import names
 from mintmark.protocol.step.call import Call
 from mintmark.protocol.step.present import issued
@@ -25,14 +26,17 @@ async def sign(call: Call) -> Response:
     body, requester = call.body, call.requester
     key, common_name, identifiers = _wish(call)
     now = int(call.authority.clock())
+    begins = moment(body.not_before, now)
+    ends = moment(body.not_after, now if begins is None else begins)  # a duration is a lifetime
+    check_order(("notBefore", begins), ("notAfter", ends), now)
     request = IssuanceRequest(
         service=requester.service,
         profile=open_profiles(call)[0],
         key=key,
         identifiers=identifiers,
         common_name=common_name,
-        not_before=moment(body.not_before, now),
-        not_after=moment(body.not_after, now),
+        not_before=begins,
+        not_after=ends,
     )
     try:
         certificate = await issue(call.authority, requester, request)
@@ -103,6 +107,32 @@ def _given(csr: str | None) -> bytes:
     if not csr:
         raise Error(Kind.MALFORMED, "missing csr")
     return csr.encode()
+
+
+def check_order(begins: tuple[str, int | None], ends: tuple[str, int | None], now: int) -> None:
+    """Refuse a validity that is over, or ends before it begins.
+
+    Args:
+        begins: name and Unix seconds of what was asked for, None for nothing.
+        ends: the same.
+        now: Unix seconds.
+
+    Raises:
+        Error: MALFORMED.
+    """
+    (start_name, start), (end_name, end) = begins, ends
+    if end is not None and end < now:
+        raise Error(
+            Kind.MALFORMED,
+            f"{end_name} cannot be in the past; it is {timestamp(end)}",
+            hint="ask for a later end, or leave it out",
+        )
+    if start is not None and end is not None and end < start:
+        raise Error(
+            Kind.MALFORMED,
+            f"{end_name} {timestamp(end)} cannot be before {start_name} {timestamp(start)}",
+            hint=f"ask for a later {end_name}, or an earlier {start_name}",
+        )
 
 
 def open_profiles(call: Call) -> tuple[str, ...]:
