@@ -98,6 +98,44 @@ def test_what_the_request_leaves_out_the_token_says(world):
     assert fields.principals == ("a.example.internal",)
 
 
+@pytest.mark.parametrize("typed", ["laptop", "ALICE", "a\nb", "x" * 300])
+def test_the_key_id_is_the_tokens_whatever_was_typed(world, typed):
+    crt = world.ssh_sign("alice", "user", "alice", keyID=typed).done()["crt"]
+
+    assert ssh_fields(crt).key_id == "alice"
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [
+        (["alice"], ("alice",)),
+        (["ALICE"], ("alice",)),
+        (["alice", "Alice"], ("alice",)),
+        (["BOB.Smith", "alice"], ("Bob.Smith", "alice")),
+    ],
+)
+def test_principals_are_written_as_the_token_writes_them(world, asked, given):
+    token = world.ssh_token("alice", "user", "alice", "Bob.Smith")
+
+    crt = world.ssh_sign("alice", "user", ott=token, principals=asked).done()["crt"]
+
+    assert ssh_fields(crt).principals == given
+
+
+def test_two_logins_that_differ_in_case_stay_two(world):
+    token = world.ssh_token("alice", "user", "Alice", "alice")
+
+    crt = world.ssh_sign("alice", "user", ott=token, principals=["Alice"]).done()["crt"]
+
+    assert ssh_fields(crt).principals == ("Alice",)
+
+
+def test_a_principal_that_is_empty_is_malformed(world):
+    token = world.ssh_token("alice", "user", "alice")
+
+    world.ssh_sign("alice", "user", ott=token, principals=["alice", ""]).refused(400, "empty")
+
+
 def test_a_token_without_principals_stands_for_its_subject(world):
     token = world.ssh_token("J.Doe@example.internal", "user")
     body = {"publicKey": blob_of(new_key()), "ott": token}
@@ -139,7 +177,7 @@ def test_a_token_for_an_hour_is_good_for_an_hour(world, clock):
     [
         {"principals": ["root"]},
         {"principals": ["alice", "root"]},
-        {"keyID": "somebody"},
+        {"principals": ["ALIC\N{LATIN CAPITAL LETTER E WITH ACUTE}"]},
         {"certType": "host"},
         {"validBefore": "48h"},
     ],
@@ -161,11 +199,19 @@ def test_a_hundred_principals_are_too_many_to_name_and_not_too_many_to_refuse(wo
 
 
 @pytest.mark.parametrize(
-    ("after", "before"),
-    [("", "-1h"), ("48h", "72h"), ("2h", "1h"), ("", "1970-01-01T00:00:00Z"), ("-720h", "1h")],
+    ("after", "before", "status"),
+    [
+        ("", "-1h", 400),
+        ("48h", "72h", 403),
+        ("2h", "1h", 400),
+        ("", "1970-01-01T00:00:00Z", 400),
+        ("-720h", "1h", 403),
+    ],
 )
-def test_a_validity_that_is_none_is_refused(world, after, before):
-    world.ssh_sign("alice", "user", "alice", validAfter=after, validBefore=before).refused(403)
+def test_a_validity_that_is_none_is_refused(world, after, before, status):
+    reply = world.ssh_sign("alice", "user", "alice", validAfter=after, validBefore=before)
+
+    reply.refused(status)
 
 
 @pytest.mark.parametrize("before", ["9999-12-31T23:59:59Z", "2562047h", "99999999h", "2036h2"])
@@ -231,14 +277,17 @@ def weak_keys():
     "blob",
     [None, "", "x", "AAAA", "AAAAC3NzaC1lZDI1NTE5", "====", "ssh-ed25519 AAAA", "A" * 20_000],
 )
-def test_what_is_no_key_is_refused(world, blob):
-    assert world.ssh_sign("alice", "user", "alice", publicKey=blob).status in {400, 403}
+def test_what_is_no_key_is_malformed(world, blob):
+    world.ssh_sign("alice", "user", "alice", publicKey=blob).refused(400)
+    if blob:
+        world.ssh_sign("alice", "user", "alice", addUserPublicKey=blob).refused(400)
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_weak_keys_are_refused(world):
-    for blob in weak_keys():
-        world.ssh_sign("alice", "user", "alice", publicKey=blob).refused(403)
+    for blob, status in zip(weak_keys(), (400, 403), strict=True):
+        world.ssh_sign("alice", "user", "alice", publicKey=blob).refused(status)
+        world.ssh_sign("alice", "user", "alice", addUserPublicKey=blob).refused(status)
 
 
 def test_the_authoritys_own_key_is_never_certified(world):
@@ -287,15 +336,32 @@ def test_a_certificate_makes_the_user_on_a_host(world):
 def test_no_principal_becomes_a_command_of_its_own(world, principal):
     reply = world.ssh_sign("alice", "user", principal, addUserPublicKey=blob_of(new_key()))
 
-    assert reply.status in {400, 403}
+    assert "addUserCrt" not in reply.json
 
 
-def test_hosts_make_no_users(world):
-    added = blob_of(new_key())
+@pytest.mark.parametrize(
+    ("type_", "principals"),
+    [
+        ("host", ["web01.example.internal"]),
+        ("host", ["alice"]),
+        ("user", ["alice", "bob"]),
+        ("user", ["alice", "bob", "alice@example.internal"]),
+        ("user", ["alice@example.internal"]),
+    ],
+)
+def test_who_is_not_one_user_is_not_made_and_is_certified_all_the_same(world, type_, principals):
+    reply = world.ssh_sign("alice", type_, *principals, addUserPublicKey=blob_of(new_key()))
 
-    reply = world.ssh_sign("web01", "host", "web01.example.internal", addUserPublicKey=added)
+    assert reply.done().keys() == {"crt"}
 
-    assert reply.status in {400, 403}
+
+def test_a_token_whose_principals_make_no_user_makes_none_unasked(world):
+    token = world.ssh_token("al.ice", "user", "alice", "bob")
+    added = {"addUserPublicKey": blob_of(new_key())}
+
+    reply = world.post("/ssh/sign", {"publicKey": blob_of(new_key()), "ott": token} | added)
+
+    assert reply.done().keys() == {"crt"}
 
 
 def identity_csr(key, *names):
@@ -429,6 +495,17 @@ def test_a_host_changes_its_key(world):
 
     assert base64.b64encode(after.key.blob).decode() == blob_of(other)
     assert after.principals == ssh_fields(before).principals
+
+
+@pytest.mark.parametrize("act", ["renew", "rekey"])
+def test_a_host_whose_provisioner_forbids_renewal_is_not_authorized(world, act):
+    key = new_key()
+    crt = host(world, key=key)
+    sshpop = world.authority.policy.provisioners["sshpop"].settings
+    provision(world, with_claims(SERVICES, renewal=False), sshpop)
+
+    body = {"ott": world.possession(act, key, crt), "publicKey": blob_of(new_key())}
+    world.post(f"/ssh/{act}", body).refused(401, "does not allow it")
 
 
 def test_a_rekey_needs_a_key(world):

@@ -101,6 +101,13 @@ def approve_ssh(
     )
 
 
+def makes_user(type_: SSHCertificateType, principals: tuple[str, ...]) -> bool:
+    """Whether a certificate names one user to be made: a plain login, and its e-mail address."""
+    login, *others = principals or ("",)
+    is_one = not others or (len(others) == 1 and "@" in others[0])
+    return type_ is USER and is_one and _LOGIN_NAME.fullmatch(login) is not None
+
+
 def approve_add_user(
     policy: Policy,
     requester: Requester,
@@ -123,9 +130,7 @@ def approve_add_user(
         Error: REJECTED_IDENTIFIER unless there is one principal, or a second one that is an
             e-mail address, and it is a plain login name; BAD_PUBLIC_KEY.
     """
-    login, *others = approval.principals
-    is_one = not others or (len(others) == 1 and "@" in others[0])
-    if approval.profile.type is not USER or not is_one or not _LOGIN_NAME.fullmatch(login):
+    if not makes_user(approval.profile.type, approval.principals):
         raise Error(
             Kind.REJECTED_IDENTIFIER,
             "a certificate that adds a user goes with a user certificate of one plain login name",
@@ -133,6 +138,7 @@ def approve_add_user(
         )
     check_bound(requester, key.sha256)
     check_ssh_key(policy, keys, key)
+    login = approval.principals[0]
     command = f"sudo useradd -m {login}; nc -q0 localhost 22"
     profile = SSHProfile(ADD_USER, USER, critical_options=(("force-command", command),))
     return structs.replace(

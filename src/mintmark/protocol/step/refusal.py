@@ -54,13 +54,14 @@ class StepError(Error):
         kind: as of `Error`.
         detail: as of `Error`.
         status: HTTP status; None takes the kind's.
+        hint: as of `Error`.
         allow: methods for the Allow header of a 405.
     """
 
     def __init__(
-        self, kind: Kind, detail: str, *, status: int | None = None, allow: str = ""
+        self, kind: Kind, detail: str, *, status: int | None = None, hint: str = "", allow: str = ""
     ) -> None:
-        super().__init__(kind, detail)
+        super().__init__(kind, detail, hint=hint)
         self.status: Final = STATUSES[kind] if status is None else status
         self.allow: Final = allow
 

@@ -51,7 +51,7 @@ async def renew(call: Call) -> Response:
     try:
         certificate = await renew_certificate(call.authority, call.requester, stored)
     except Error as error:
-        raise _unauthorized(error) from error
+        raise unauthorized(error) from error
     return issued(call.authority, certificate)
 
 
@@ -62,7 +62,7 @@ async def rekey(call: Call) -> Response:
     try:
         certificate = await rekey_certificate(call.authority, call.requester, stored, key)
     except Error as error:
-        raise _unauthorized(error) from error
+        raise unauthorized(error) from error
     return issued(call.authority, certificate)
 
 
@@ -149,10 +149,10 @@ def _own(call: Call) -> StoredCertificate:
     return stored
 
 
-def _unauthorized(error: Error) -> Error:
+def unauthorized(error: Error) -> Error:
     """Return a refused renewal with the status by which clients tell it from a broken one."""
     if error.kind in {Kind.FORBIDDEN, Kind.CONFLICT}:
-        return StepError(error.kind, error.detail, status=401)
+        return StepError(error.kind, error.detail, status=401, hint=error.hint)
     return error
 
 

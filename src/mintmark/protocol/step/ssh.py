@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+from mintmark.authority.policy.ssh import makes_user
 from mintmark.authority.workflow.authenticate import requester_from_certificate
 from mintmark.authority.workflow.renew import renew as renew_certificate
 from mintmark.authority.workflow.ssh import SSHIssued, issue_ssh, renew_ssh
@@ -22,34 +23,37 @@ from mintmark.model.ssh import (
 )
 from mintmark.protocol.step.call import Call, answer
 from mintmark.protocol.step.present import chain
-from mintmark.protocol.step.signing import open_profiles, read_key
+from mintmark.protocol.step.refusal import StepError
+from mintmark.protocol.step.signing import check_order, open_profiles, read_key, unauthorized
 from mintmark.wire.go_time import moment
 from mintmark.wire.http import Response
-from mintmark.wire.ssh.encoding import base64_octets, base64_text
-from mintmark.wire.ssh.key import parse_blob
+from mintmark.wire.ssh.encoding import base64_octets, base64_text, string
+from mintmark.wire.ssh.key import RSA, parse_blob
 
 
 async def sign(call: Call) -> Response:
     """Issue what a token vouches for: a certificate, and what it was asked for beside it."""
     body, now = call.body, int(call.authority.clock())
-    key_id, principals = _names(call)
+    grant, type_ = _asked(call)
+    key_id, principals = _names(call, grant, type_)
+    begins, ends = moment(body.valid_after, now), moment(body.valid_before, now)
+    check_order(("validAfter", begins), ("validBefore", ends), now)
     request = SSHRequest(
         service=call.requester.service,
-        profile=_profile(call),
+        profile=_profile(call, grant, type_),
         key=_key(body.public_key, "publicKey"),
         key_id=key_id,
         principals=principals,
-        valid_after=moment(body.valid_after, now),
-        valid_before=moment(body.valid_before, now),
+        valid_after=begins,
+        valid_before=ends,
     )
-    add_user = body.add_user_public_key
     requester = for_identity(call.token) if body.identity_csr else call.requester
     issued = await issue_ssh(
         call.authority,
         requester,
         request,
         identity=_identity(call, requester),
-        add_user_key=_key(add_user, "addUserPublicKey") if add_user else None,
+        add_user_key=_add_user_key(call, type_, principals or _vouched(grant, type_)),
     )
     return _issued(call, issued)
 
@@ -71,7 +75,7 @@ async def _succeed(call: Call, key: SSHPublicKey | None) -> Response:
     try:
         certificate = await renew_ssh(call.authority, call.requester, stored, key=key)
     except Error as error:
-        raise _host_only(stored, error) or error from error
+        raise _host_only(stored, error) or unauthorized(error) from error
     members: dict[str, Any] = {"crt": base64_text(certificate.der)}
     if call.request.peer.certificate is not None:
         # The host's is on record, and has to reach it whatever this one is refused for.
@@ -105,30 +109,57 @@ def _host_only(stored: StoredCertificate, error: Error) -> Error | None:
     return Error(Kind.MALFORMED, "sshpop certificate must be a host ssh certificate")
 
 
-def _names(call: Call) -> tuple[str, tuple[str, ...]]:
-    """Return key id and principals that are asked for, empty for all that the token says.
-
-    Clients write something of their own for people, who get what their provider says of them;
-    what it does not say is refused by policy.
-    """
-    requester, body = call.requester, call.body
-    principals = tuple(body.principals or ())
-    grant = requester.ssh
-    if requester.credential is not Credential.OIDC or grant is None or grant.any_principals:
-        return body.key_id or "", principals
-    return "", () if set(principals) <= set(grant.user_principals) else principals
-
-
-def _profile(call: Call) -> str:
-    """Return the profile of the type that was asked for: the first that is open.
+def _asked(call: Call) -> tuple[SSHGrant, SSHCertificateType]:
+    """Return what the token vouches for, and the type of certificate that is asked for.
 
     Raises:
-        Error: MALFORMED for a type that is none, FORBIDDEN for one that the token is not for.
+        Error: MALFORMED for a type that is none, FORBIDDEN for a token without SSH.
     """
     grant = call.requester.ssh
     if grant is None:
         raise Error(Kind.FORBIDDEN, "the token does not vouch for SSH certificates")
-    type_ = _type(call.body.cert_type, grant)
+    return grant, _type(call.body.cert_type, grant)
+
+
+def _vouched(grant: SSHGrant, type_: SSHCertificateType) -> tuple[str, ...]:
+    is_user = type_ is SSHCertificateType.USER
+    return grant.user_principals if is_user else grant.host_principals
+
+
+def _names(call: Call, grant: SSHGrant, type_: SSHCertificateType) -> tuple[str, tuple[str, ...]]:
+    """Return key id and principals that are asked for, empty for all that the token says.
+
+    Only admins choose a key id: clients send whatever was typed, and the token's holds.
+    Principals are the token's however they are written; what it does not say is refused by
+    policy. Clients write something of their own for people, who get what their provider says.
+
+    Raises:
+        Error: MALFORMED for a principal that is empty.
+    """
+    asked = tuple(call.body.principals or ())
+    if "" in asked:
+        raise Error(
+            Kind.MALFORMED,
+            "principals cannot contain empty values",
+            hint="leave the list out for all principals of the token",
+        )
+    if grant.any_principals:
+        return call.body.key_id or "", asked
+    vouched = _vouched(grant, type_)
+    if call.requester.credential is Credential.OIDC:
+        return "", () if set(asked) <= set(vouched) else asked
+    written = {one.lower(): one for one in vouched} | {one: one for one in vouched}
+    return "", tuple(
+        dict.fromkeys([written.get(one) or written.get(one.lower(), one) for one in asked])
+    )
+
+
+def _profile(call: Call, grant: SSHGrant, type_: SSHCertificateType) -> str:
+    """Return the profile of the type that was asked for: the first that is open.
+
+    Raises:
+        Error: FORBIDDEN for a type that the token is not for.
+    """
     profiles = call.authority.policy.ssh_profiles
     for name in grant.profiles or profiles:
         if name in profiles and profiles[name].type is type_:
@@ -147,9 +178,35 @@ def _type(text: str | None, grant: SSHGrant) -> SSHCertificateType:
 
 
 def _key(text: str | None, name: str) -> SSHPublicKey:
+    """Return a public key.
+
+    Raises:
+        Error: MALFORMED without one; BAD_PUBLIC_KEY, with 400 for what is none that can be
+            certified at all, and 403 for one of RSA that is weak.
+    """
     if not text:
         raise Error(Kind.MALFORMED, f"missing or empty {name}")
-    return parse_blob(base64_octets(text, name))
+    blob = base64_octets(text, name)
+    try:
+        return parse_blob(blob)
+    except Error as error:
+        if blob.startswith(string(RSA.encode())):
+            raise
+        raise StepError(error.kind, error.detail, status=400, hint=error.hint) from error
+
+
+def _add_user_key(
+    call: Call, type_: SSHCertificateType, principals: tuple[str, ...]
+) -> SSHPublicKey | None:
+    """Return the key for a certificate that makes the user on a host.
+
+    None where none was asked for, and where it is not one user that would be made: clients ask
+    beside whatever certificate, and do without when none comes.
+    """
+    if not call.body.add_user_public_key:
+        return None
+    key = _key(call.body.add_user_public_key, "addUserPublicKey")
+    return key if makes_user(type_, principals) else None
 
 
 def _identity(call: Call, requester: Requester) -> IssuanceRequest | None:
