@@ -275,6 +275,23 @@ def test_an_expired_certificate_is_renewed_where_that_is_claimed(world, clock):
     assert message.startswith(f"{UNAUTHORIZED}certificate expired on {ended:%Y-%m-%dT%H:%M:%SZ}")
 
 
+@pytest.mark.parametrize("header", ["Bearer junk", "Basic dXNlcjpwYXNz", "Bearer "])
+def test_a_client_certificate_goes_before_a_header(world, header):
+    held = holder(world)
+
+    assert world.post("/renew", peer=held.peer, authorization=header).done()
+
+
+def test_a_token_beside_a_client_certificate_renews_no_other(world):
+    held, other = holder(world), holder(world, "other.example.internal")
+    header = f"Bearer {world.renewal(other.key, other.certificate)}"
+
+    answer = world.post("/renew", peer=held.peer, authorization=header).done()
+
+    assert common_name(leaf(answer)) == ["web.example.internal"]
+    world.post("/renew", authorization=header).done()
+
+
 def test_a_renewal_token_of_another_key_is_refused(world):
     held = holder(world)
     token = world.renewal(ec.generate_private_key(ec.SECP256R1()), held.certificate)
@@ -350,6 +367,19 @@ def test_the_second_revocation_is_refused_in_the_words_of_step_ca(world):
     assert world.post("/revoke", again).refused(400) == (
         f"{INCOMPLETE}certificate with serial number '{held.serial}' is already revoked."
     )
+
+
+def test_a_certificate_that_revoked_itself_is_told_so_and_nothing_else(world):
+    held, other = holder(world), holder(world, "other.example.internal")
+    world.post("/revoke", revocation(held.serial), peer=held.peer).done(200)
+
+    for serial in (held.serial, other.serial):
+        message = world.post("/revoke", revocation(serial), peer=held.peer).refused(400)
+        assert message == (
+            f"{INCOMPLETE}certificate with serial number '{held.serial}' is already revoked."
+        )
+    world.post("/renew", peer=held.peer).refused(401)
+    world.post("/renew", peer=other.peer).done()
 
 
 def test_a_revocation_token_is_used_once(world):

@@ -18,7 +18,8 @@ from mintmark.authority.workflow.tokens import Purpose, Verified, requester_from
 from mintmark.model.access import Requester
 from mintmark.model.certificate import StoredCertificate
 from mintmark.model.errors import Error, Kind
-from mintmark.protocol.step.refusal import JSON_TYPE
+from mintmark.protocol.step.refusal import JSON_TYPE, revoked_already
+from mintmark.wire.certificate import serial_of
 from mintmark.wire.http import Request, Response
 
 Headers = tuple[tuple[str, str], ...]
@@ -103,25 +104,44 @@ async def authenticate(call: Call, access: Access, purpose: Purpose | None) -> N
     elif access is Access.TOKEN:
         raise Error(Kind.MALFORMED, "missing ott")
     else:
-        await _certified(call)
+        await _certified(call, purpose)
 
 
 def _token(call: Call) -> str | None:
-    """Return the token of the body, or of the Authorization header where the body has none."""
-    if text := getattr(call.body, "ott", None):
-        return str(text)
+    """Return the token of the body; where there is no body, the one of the Authorization header.
+
+    A client certificate goes before the header, which may be for somebody in between.
+    """
+    if call.body is not None:
+        return str(text) if (text := getattr(call.body, "ott", None)) else None
     header = call.request.headers.get("authorization", "")
-    if call.body is None and header[: len(_BEARER)].lower() == _BEARER:
+    if call.request.peer.certificate is None and header[: len(_BEARER)].lower() == _BEARER:
         return header[len(_BEARER) :].strip(" ")
     return None
 
 
-async def _certified(call: Call) -> None:
+async def _certified(call: Call, purpose: Purpose | None) -> None:
     der = call.request.peer.certificate
     if der is None:
         raise Error(Kind.MALFORMED, "missing client certificate")
     address = call.request.peer.address
-    call.caller, call.stored = await requester_from_certificate(call.authority, der, address)
+    try:
+        call.caller, call.stored = await requester_from_certificate(call.authority, der, address)
+    except Error as error:
+        if purpose is Purpose.REVOKE:
+            await _check_not_revoked(call.authority, der)
+        raise
+
+
+async def _check_not_revoked(authority: Authority, der: bytes) -> None:
+    """Tell the holder of a certificate who revokes it that this was done already.
+
+    Raises:
+        Error: ALREADY_REVOKED.
+    """
+    stored = await authority.store.certificate(serial_of(der))
+    if stored is not None and stored.certificate.der == der and stored.revocation is not None:
+        raise revoked_already(int.from_bytes(stored.certificate.serial))
 
 
 def answer(status: int, document: object) -> Response:

@@ -10,7 +10,7 @@ from mintmark.model.certificate import StoredCertificate
 from mintmark.model.errors import Error, Kind
 from mintmark.model.status import Reason
 from mintmark.protocol.step.call import Call, answer
-from mintmark.protocol.step.refusal import StepError
+from mintmark.protocol.step.refusal import StepError, revoked_already
 from mintmark.wire.http import Response
 from mintmark.wire.serial import number
 
@@ -33,7 +33,7 @@ async def revoke(call: Call) -> Response:
     except Error as error:
         if error.kind is not Kind.ALREADY_REVOKED:
             raise
-        raise _revoked_already(serial) from error
+        raise revoked_already(serial) from error
     return answer(200, {"status": "ok"})
 
 
@@ -77,9 +77,3 @@ def _reason(code: int) -> Reason:
         raise Error(
             Kind.MALFORMED, f"reasonCode {code} is not used here", hint=f"known: {known}"
         ) from None
-
-
-def _revoked_already(serial: int) -> Error:
-    return Error(
-        Kind.ALREADY_REVOKED, f"certificate with serial number '{serial}' is already revoked"
-    )
