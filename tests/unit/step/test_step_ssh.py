@@ -583,6 +583,13 @@ def test_possession_revokes_its_own_certificate_and_no_other(world):
     assert b'"note":"sold"' in records[0].leaf
     world.post("/ssh/renew", {"ott": world.possession("renew", key, crt)}).refused(401)
 
+    again = right | {"ott": world.possession("revoke", key, crt)}
+    assert world.post("/ssh/revoke", again).refused(400) == (
+        f"{INCOMPLETE}certificate with serial number '{number}' is already revoked."
+    )
+    forged = right | {"ott": world.possession("revoke", new_key(), crt)}
+    world.post("/ssh/revoke", forged).refused(401, "is not signed by")
+
 
 def test_the_second_revocation_says_so(world):
     crt = host(world)

@@ -19,7 +19,7 @@ from mintmark.authority.workflow.tokens import signature
 from mintmark.authority.workflow.tokens.purpose import Purpose, Verified
 from mintmark.model.access import Credential, Operation, Requester, SSHGrant
 from mintmark.model.certificate import StoredCertificate
-from mintmark.model.errors import Error
+from mintmark.model.errors import Error, Kind
 from mintmark.model.ssh import SSHCertificate
 from mintmark.wire import jose
 from mintmark.wire.jwt import JWT
@@ -41,7 +41,7 @@ async def verify(
     """Verify a token with the key of an SSH certificate, and return that certificate.
 
     Raises:
-        Error: as `requester_from_jwt`.
+        Error: as `requester_from_jwt`; ALREADY_REVOKED when it asks for just that.
     """
     blob = _blob(token.header.get(HEADER))
     parsed = _signed(authority, blob)
@@ -57,6 +57,11 @@ async def verify(
         raise read.refused(
             f"the token is for serial {subject!r}, its certificate has {certificate.number}",
             "make the token for the certificate that it carries",
+        )
+    if purpose.is_revocation and stored.revocation is not None:
+        raise Error(
+            Kind.ALREADY_REVOKED,
+            f"certificate with serial number '{certificate.number}' is already revoked",
         )
     await _check_alive(authority, provisioner, stored, certificate, now)
     service = certificate.service
