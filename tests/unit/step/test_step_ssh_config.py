@@ -114,7 +114,11 @@ def test_windows_has_its_own_paths_and_shell(world):
     found = files(world, **paths)
 
     assert found["config.tpl"][2] == 'Host *\n\tInclude "/u/.step/ssh/includes"'
-    assert "cmd.exe /c step ssh proxycommand" in found["step_config.tpl"][2]
+    assert found["step_includes.tpl"][2] == 'Include "/u/.step/ssh/config"'
+    lines = found["step_config.tpl"][2].splitlines()
+    assert '\tUserKnownHostsFile "C:\\u\\.step\\ssh\\known_hosts"' in lines
+    shell = r"C:\Windows\System32\cmd.exe /c"
+    assert f"\tProxyCommand {shell} step ssh proxycommand %r %h %p" in lines
 
 
 def test_old_clients_write_whole_files(world):

@@ -52,12 +52,14 @@ def _line(key: SSHPublicKey) -> str:
     return f"{key.type} {base64_text(key.blob)}"
 
 
+def _is_windows(data: Mapping[str, str]) -> bool:
+    return data.get("GOOS", "").lower() == "windows"
+
+
 def _path(data: Mapping[str, str], name: str) -> str:
-    """Return a directory of the client as its SSH reads it: without a drive on Windows."""
+    """Return a directory of the client as Include reads it: without a drive on Windows."""
     path = data[name]
-    if data.get("GOOS", "").lower() != "windows":
-        return path
-    return path.removeprefix("C:").replace("\\", "/")
+    return path.removeprefix("C:").replace("\\", "/") if _is_windows(data) else path
 
 
 def _config(data: Mapping[str, str], _: Authority) -> str:
@@ -70,7 +72,10 @@ def _includes(data: Mapping[str, str], _: Authority) -> str:
 
 
 def _step_config(data: Mapping[str, str], _: Authority) -> str:
-    path, context = _path(data, "StepPath"), ""
+    path, context, shell = data["StepPath"], "", ""
+    known_hosts = f"{path}/ssh/known_hosts"
+    if _is_windows(data):
+        known_hosts, shell = f"{path}\\ssh\\known_hosts", _CMD
     if data.get("Context"):
         context = f" --context {data['Context']}"
     options = context
@@ -78,12 +83,11 @@ def _step_config(data: Mapping[str, str], _: Authority) -> str:
         options += " --console"
     if data.get("Provisioner"):
         options += f" --provisioner {data['Provisioner']}"
-    shell = _CMD if data.get("GOOS", "").lower() == "windows" else ""
     return "\n".join(
         [
             f'Match exec "step ssh check-host{context} %h"',
             *([f"\tUser {data['User']}"] if data.get("User") else []),
-            f'\tUserKnownHostsFile "{path}/ssh/known_hosts"',
+            f'\tUserKnownHostsFile "{known_hosts}"',
             f"\tProxyCommand {shell}step ssh proxycommand{options} %r %h %p",
             "",
         ]
