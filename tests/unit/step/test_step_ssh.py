@@ -226,6 +226,13 @@ def test_a_validity_inside_the_claims_is_given(world, clock):
     assert (fields.valid_after, fields.valid_before) == (int(clock()) - 60, int(clock()) + HOUR)
 
 
+@pytest.mark.parametrize(("after", "status"), [("-1h", 201), ("-1h2m", 403), ("-2h", 403)])
+def test_a_validity_begins_an_hour_ago_at_the_most(world, clock, after, status):
+    clock.advance(0.9)  # the request is read in whole seconds
+
+    assert world.ssh_sign("alice", "user", "alice", validAfter=after).status == status
+
+
 def test_one_token_is_one_certificate(world):
     token = world.ssh_token("alice", "user", "alice")
     world.ssh_sign("alice", "user", "alice", ott=token).done()

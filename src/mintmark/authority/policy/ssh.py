@@ -379,7 +379,7 @@ def ssh_validity(
     if request.valid_before is not None:
         asked = request.valid_before - begin - max(0, min(policy.backdate, int(now) - begin))
     check_lifetime(asked, bounds, profile.name)
-    if not now - HOUR <= begin <= now + asked or begin + asked < now:
+    if not now - HOUR - MINUTE < begin <= now + asked or begin + asked < now:
         raise Error(
             Kind.BAD_LIFETIME,
             f"a validity from Unix second {begin} for {asked} s is over, or begins more than an "
