@@ -122,6 +122,17 @@ def test_principals_are_written_as_the_token_writes_them(world, asked, given):
     assert ssh_fields(crt).principals == given
 
 
+def test_a_host_is_the_same_host_in_capital_letters(world):
+    name = "WEB01.Example.internal"
+
+    fields = ssh_fields(world.ssh_sign(name, "host", name, name.lower()).done()["crt"])
+
+    assert fields.principals == ("web01.example.internal",)
+    assert fields.key_id == name
+    assert world.post("/ssh/check-host", {"type": "host", "principal": name}).json["exists"]
+    world.ssh_sign("alice", "user", "alice", principals=["WEB01.Example.internal"]).refused(403)
+
+
 def test_two_logins_that_differ_in_case_stay_two(world):
     token = world.ssh_token("alice", "user", "Alice", "alice")
 

@@ -76,7 +76,8 @@ def ssh_grant(
 
     Who holds a token is not who made it: the principals that it names are all that may be asked
     for, or those that its subject stands for. One without `step.ssh` is for X.509, and one with
-    it for SSH, although clients write the audience of either.
+    it for SSH, although clients write the audience of either. Hosts are written in lower case,
+    as clients look for them.
 
     Args:
         provisioner: whose token it is.
@@ -113,7 +114,7 @@ def ssh_grant(
         host=provisioner.claims.ssh_host,
         key_id=text(options, "keyID") or subject,
         user_principals=named or principals_of(subject),
-        host_principals=named or (subject,),
+        host_principals=tuple(dict.fromkeys([one.lower() for one in named or (subject,)])),
         profiles=provisioner.rules.ssh_profiles,
         valid_after=_moment(options, "validAfter", now),
         valid_before=_moment(options, "validBefore", now),
