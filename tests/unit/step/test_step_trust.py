@@ -97,7 +97,8 @@ def test_the_crl_comes_in_both_forms_and_says_when_the_next_one_comes(world):
 
 @pytest.mark.parametrize(
     "path", ["/", "/1.0", "/1.0/", "/1.0/1.0/health", "//health", "/1.0//health", "/health/",
-             "/admin/provisioners", "/ssh", "/scep/x", "/provisioners/a/b/encrypted-key", "/root/", "/root/a/b"],
+             "/admin/provisioners", "/ssh", "/scep/x", "/provisioners/a/b/encrypted-key",
+             "/root/", "/root/a/b"],
 )  # fmt: skip
 def test_what_is_not_there_is_refused_in_json(world, path):
     world.get(path).refused(404, "The requested resource could not be found")

@@ -91,8 +91,8 @@ async def authenticate(call: Call, access: Access, purpose: Purpose | None) -> N
         purpose: what a token has to be for; None where none is taken.
 
     Raises:
-        Error: MALFORMED without a credential, BAD_TOKEN, UNAUTHENTICATED, and what else
-            `requester_from_jwt` says.
+        Error: MALFORMED without a credential, BAD_TOKEN, UNAUTHENTICATED, ALREADY_REVOKED for
+            one that revokes itself again, and what else `requester_from_jwt` says.
     """
     if access is Access.PUBLIC:
         return
@@ -127,7 +127,7 @@ async def _certified(call: Call, purpose: Purpose | None) -> None:
     address = call.request.peer.address
     try:
         call.caller, call.stored = await requester_from_certificate(call.authority, der, address)
-    except Error as error:
+    except Error:
         if purpose is Purpose.REVOKE:
             await _check_not_revoked(call.authority, der)
         raise
