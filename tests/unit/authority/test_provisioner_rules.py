@@ -197,15 +197,23 @@ def test_a_star_is_any_run_of_characters_and_nothing_else_is_special(glob, princ
     assert PrincipalRules([glob]).allow(principal) is inside
 
 
-@pytest.mark.parametrize("end", [{}, {"not_after": pki.NOW + 28 * HOUR}])
-def test_a_provisioner_gives_no_certificate_for_tomorrow(end):
-    def ask(begin, **bounds):
-        return validity(SERVER, ISSUER, pki.NOW, 60, not_before=begin, **bounds, **end)
+def test_a_provisioner_gives_no_certificate_for_tomorrow():
+    def ask(hours, **bounds):
+        begin = pki.NOW + hours * HOUR
+        return validity(SERVER, ISSUER, pki.NOW, 60, not_before=begin, **bounds)
 
     bounds = Lifetimes(300, DAY, DAY)
+    late = {"not_after": pki.NOW + 28 * HOUR}
     with pytest.raises(Error, match="ends more than 86400 s from now"):
-        ask(pki.NOW + 12 * HOUR, lifetimes=bounds)
-    assert ask(pki.NOW + 12 * HOUR)  # who has no provisioner is an operator
+        ask(12, lifetimes=bounds, **late)
+    assert ask(12, **late)  # who has no provisioner is an operator
+    # What was not asked for is cut, as long as something is left.
+    assert ask(12, lifetimes=bounds) == (pki.NOW + 12 * HOUR, pki.NOW + DAY)
+    assert ask(1, lifetimes=Lifetimes(300, DAY, HOUR)) == (pki.NOW + HOUR, pki.NOW + 2 * HOUR)
+    with pytest.raises(Error, match="ends more than 86400 s from now"):
+        ask(24, lifetimes=bounds)
+    with pytest.raises(Error, match="begins too far in the future"):
+        ask(25, lifetimes=bounds)
 
 
 # What the holder of a certificate may do.

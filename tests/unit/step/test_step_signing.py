@@ -184,6 +184,16 @@ def test_a_beginning_does_not_stretch_the_longest_lifetime(world, before, after)
     world.sign("long.test", notBefore=before, notAfter=after).refused(403)
 
 
+@pytest.mark.parametrize(("before", "status"), [("1m", 201), ("23h54m", 201), ("23h56m", 403)])
+def test_what_begins_later_ends_no_later(world, clock, before, status):
+    reply = world.sign("later.test", notBefore=before)
+
+    assert reply.status == status
+    if status == 201:
+        certificate = leaf(reply.done())
+        assert certificate.not_valid_after_utc.timestamp() == int(clock()) + DAY
+
+
 def test_a_life_that_is_too_short_is_refused(world):
     world.sign("short.test", notAfter="10s").refused(403)
 
@@ -250,6 +260,8 @@ def test_without_a_certificate_nothing_is_renewed(world, path):
     message = world.post(path, {"csr": pem_csr("")} if path == "/rekey" else None).refused(400)
 
     assert message == f"{INCOMPLETE}missing client certificate."
+    for empty in ("", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz"):
+        world.post("/renew", authorization=empty).refused(400, "missing client certificate")
 
 
 def test_a_token_signed_by_the_certificate_renews_it_once(world):

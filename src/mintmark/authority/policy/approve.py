@@ -422,8 +422,9 @@ def validity(  # noqa: PLR0913 - whoever bounds a validity is named
 ) -> tuple[int, int]:
     """Return not_before and not_after, inside all bounds and the issuer's own validity.
 
-    A default lifetime is cut at the issuer's end; what was asked for is refused when it does
-    not fit, because nothing else than what was asked may come back (RFC 8555 §7.4).
+    A default lifetime is cut at the issuer's end, and at the latest one that a provisioner lets
+    begin later; what was asked for is refused when it does not fit, because nothing else than
+    what was asked may come back (RFC 8555 §7.4).
 
     Args:
         profile: its bounds hold always.
@@ -455,7 +456,10 @@ def validity(  # noqa: PLR0913 - whoever bounds a validity is named
     if not_before is not None:
         _check_start(issuer, not_before, asked, now)
         if lifetimes:
-            check_end(start + asked, now, bounded(profile, lifetimes).maximum)
+            longest = bounded(profile, lifetimes).maximum
+            if not is_asked:
+                asked = min(asked, max(int(now) + longest - start, bounds.minimum))
+            check_end(start + asked, now, longest)
     end, whose = issuer.not_after, f"issuer {issuer.name!r}"
     if expires_at is not None and expires_at < end:
         end, whose = expires_at, "the credential that asks for it"

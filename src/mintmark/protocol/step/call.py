@@ -116,7 +116,7 @@ def _token(call: Call) -> str | None:
         return str(text) if (text := getattr(call.body, "ott", None)) else None
     header = call.request.headers.get("authorization", "")
     if call.request.peer.certificate is None and header[: len(_BEARER)].lower() == _BEARER:
-        return header[len(_BEARER) :].strip(" ")
+        return header[len(_BEARER) :].strip(" ") or None
     return None
 
 
