@@ -111,9 +111,26 @@ def test_a_login_gets_what_the_address_says(world):
     assert fields.principals == ("alice", EMAIL)
 
 
-@pytest.mark.parametrize("wish", [{"principals": ["root"]}, {"certType": "host"}])
-def test_a_login_gets_nothing_else(world, wish):
-    login(world, id_token(world), **wish).refused(403)
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"principals": ["root"]},
+        {"principals": ["root@example.internal", "*"], "keyID": "root"},
+        {"principals": ["mariano", "mariano@laptop"], "keyID": "mariano@laptop"},
+    ],
+)
+def test_a_login_gets_what_the_provider_says_whatever_was_typed(world, wish):
+    said = ssh_fields(login(world, id_token(world), principals=[]).done()["crt"])
+
+    fields = ssh_fields(login(world, id_token(world), **wish).done()["crt"])
+
+    assert (fields.key_id, fields.principals) == (said.key_id, said.principals)
+    assert not {"root", "*", "mariano"} & set(fields.principals)
+
+
+def test_a_login_makes_no_host(world):
+    login(world, id_token(world), certType="host").refused(403)
+    login(world, id_token(world), certType="host", principals=["web.test"]).refused(403)
 
 
 def test_an_admin_logs_in_as_anybody(world):

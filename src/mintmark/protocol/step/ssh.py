@@ -131,7 +131,8 @@ def _names(call: Call, grant: SSHGrant, type_: SSHCertificateType) -> tuple[str,
 
     Only admins choose a key id: clients send whatever was typed, and the token's holds.
     Principals are the token's however they are written; what it does not say is refused by
-    policy. Clients write something of their own for people, who get what their provider says.
+    policy. What clients make of a typed name for people does not count either, who get what
+    their provider says, and nothing else. Hosts have no capital letters.
 
     Raises:
         Error: MALFORMED for a principal that is empty.
@@ -143,11 +144,13 @@ def _names(call: Call, grant: SSHGrant, type_: SSHCertificateType) -> tuple[str,
             "principals cannot contain empty values",
             hint="leave the list out for all principals of the token",
         )
+    if type_ is SSHCertificateType.HOST:
+        asked = tuple(dict.fromkeys([one.lower() for one in asked]))
     if grant.any_principals:
         return call.body.key_id or "", asked
-    vouched = _vouched(grant, type_)
     if call.requester.credential is Credential.OIDC:
-        return "", () if set(asked) <= set(vouched) else asked
+        return "", ()
+    vouched = _vouched(grant, type_)
     written = {one.lower(): one for one in vouched} | {one: one for one in vouched}
     return "", tuple(
         dict.fromkeys([written.get(one) or written.get(one.lower(), one) for one in asked])
