@@ -131,8 +131,9 @@ def _names(call: Call, grant: SSHGrant, type_: SSHCertificateType) -> tuple[str,
 
     Only admins choose a key id: clients send whatever was typed, and the token's holds.
     Principals are the token's however they are written; what it does not say is refused by
-    policy. What clients make of a typed name for people does not count either, who get what
-    their provider says, and nothing else. Hosts have no capital letters.
+    policy. People get what their provider says of them, whatever is asked for: clients make
+    principals of a name that was typed, or of the account that ssh is on its way to. Hosts have
+    no capital letters.
 
     Raises:
         Error: MALFORMED for a principal that is empty.
