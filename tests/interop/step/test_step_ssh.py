@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-import getpass
 import os
 import struct
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.interop.programs import Daemon, Result, free_port, listens, program, run, running, until
+from tests.interop.programs import Result, program, run, until
 from tests.interop.step.service import Host
+from tests.interop.step.sshd import ME, NAME, certified, ssh, sshd
 
 pytestmark = pytest.mark.interop
 
-ME = getpass.getuser()
-NAME = "localhost"
 BY_POSSESSION = ("--provisioner", "sshpop")  # the page adds another one
 
 
@@ -39,47 +34,6 @@ def user(host: Host, *more: str, subject: str = "alice@example.internal") -> Res
         "ssh", "certificate", subject, "id", "--no-password", "--insecure", "--force", "--no-agent",
         *more, *host.by_password(),
     )  # fmt: skip
-
-
-def certified(host: Host, name: str = "web01.example.internal", *more: str) -> Host:
-    """Get a host certificate as `host` and `host-cert.pub`."""
-    host.step(
-        "ssh", "certificate", name, "host", "--host", "--no-password", "--insecure", "--force",
-        *more, *host.by_password(),
-    ).succeeded()  # fmt: skip
-    return host
-
-
-@contextlib.contextmanager
-def sshd(host: Host) -> Iterator[tuple[int, Daemon]]:
-    """Run an sshd with what `step ssh certificate --host` and `step ssh config --host` gave."""
-    server, port = program("sshd"), free_port()
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)  # where sshd locks up what it has not let in
-    elif not Path("/run/sshd").is_dir():
-        pytest.skip("sshd wants /run/sshd, which only root makes")
-    certified(host, NAME)
-    told = host.step(
-        "ssh", "config", "--host", "--dry-run", "--set", "Certificate=host-cert.pub",
-        "--set", "Key=host",
-    ).succeeded()  # fmt: skip
-    keys = [line for line in told.splitlines() if line.startswith(("ecdsa-", "ssh-ed25519 "))]
-    directives = [line.strip() for line in told.splitlines() if "/etc/ssh/" in line]
-    host.file("ca.pub").write_text("".join(f"{line}\n" for line in keys))
-    settings = host.file("sshd_config")
-    settings.write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nPidFile none\nStrictModes no\nUsePAM no\n"
-        "LogLevel VERBOSE\nAuthorizedKeysFile none\nPasswordAuthentication no\n"
-        "KbdInteractiveAuthentication no\n"
-        + "".join(
-            f"{line.replace('/etc/ssh', str(host.home))}\n"
-            for line in directives
-            if line.startswith(("TrustedUserCAKeys ", "HostCertificate ", "HostKey "))
-        )
-    )
-    daemon = Daemon((server, "-D", "-e", "-f", str(settings)), host.home / "sshd.log")
-    with running(daemon, lambda: listens(port)):
-        yield port, daemon
 
 
 # --- certificates --------------------------------------------------------------------------------
@@ -309,13 +263,7 @@ def test_ssh_proxycommand(host, agent):
     host.step("ssh", "config").succeeded()
 
     with sshd(host) as (port, daemon):
-        done = run(
-            program("ssh"), "-F", host.home / ".ssh" / "config", "-p", str(port),
-            "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes",
-            "-o", "GlobalKnownHostsFile=/dev/null", NAME, "echo let in",
-            env=host.environment, cwd=host.home,
-        )  # fmt: skip
-        assert "let in" in done.succeeded(), daemon.said()
+        assert "let in" in ssh(host, port, "echo let in").succeeded(), daemon.said()
         assert f"Accepted publickey for {ME}" in daemon.said()
 
 
