@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import signal
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from tests.interop.programs import Daemon, program, run, running, until
 from tests.interop.step.service import Host, names
@@ -24,12 +26,21 @@ def mark(host: Host) -> Path:
     return host.file("marks")
 
 
-def nearly_over(host: Host) -> None:
-    """Get a certificate that has less than a third of its life left."""
+def ending(host: Host, seconds: int, provisioner: str = "brief") -> x509.Certificate:
+    """Get a certificate that began ten minutes ago, and ends soon."""
+    end = dt.datetime.now(dt.UTC).replace(microsecond=0) + dt.timedelta(seconds=seconds)
     host.step(
         "ca", "certificate", "web.example.internal", "web.crt", "web.key",
-        "--not-before=-10m", "--not-after=2m", *host.by_password("brief"),
+        "--not-before=-10m", "--not-after", end.isoformat(), *host.by_password(provisioner),
     ).succeeded()  # fmt: skip
+    return host.certificate()
+
+
+def expired(host: Host, provisioner: str) -> x509.Certificate:
+    """Get a certificate, and wait until it is over."""
+    certificate = ending(host, 3, provisioner)
+    until(lambda: dt.datetime.now(dt.UTC) > certificate.not_valid_after_utc, "it expired")
+    return certificate
 
 
 # --- renew ---------------------------------------------------------------------------------------
@@ -47,16 +58,20 @@ def test_renew(host):
 
 
 def test_renew_after_expiry(host):
-    host.step(
-        "ca", "certificate", "web.example.internal", "web.crt", "web.key",
-        "--not-before=-10m", "--not-after=2s", *host.by_password("brief"),
-    ).succeeded()  # fmt: skip
-    before = host.certificate()
-    until(lambda: host.step("certificate", "verify", "web.crt").status != 0, "it expired")
+    before = expired(host, "brief")
+    trusted = ("--roots", host.service.authority.root)
+    host.step("certificate", "verify", "web.crt", *trusted).refused("has expired")
 
     host.step(*RENEW).succeeded()
 
     assert host.certificate().serial_number != before.serial_number
+    host.step("certificate", "verify", "web.crt", *trusted).succeeded()
+
+
+def test_renew_after_expiry_of_a_provisioner_that_does_not_have_it(host):
+    expired(host, "admin")
+
+    host.step(*RENEW).refused("certificate expired on")
 
 
 def test_renew_by_a_token_while_the_certificate_is_good(host):
@@ -129,8 +144,7 @@ def test_renew_tells_the_service(host):
 
 
 def test_renew_by_a_daemon(host):
-    nearly_over(host)
-    before, marks = host.certificate(), mark(host)
+    before, marks = ending(host, 120), mark(host)  # less than a third of its life is left
     command = (program("step"), *RENEW, "--daemon", "--exec", "./mark")
     options = {"cwd": host.home, "env": host.environment}
     daemon = Daemon(command, host.file("daemon.log"), options)
@@ -152,7 +166,7 @@ def test_renew_by_a_daemon(host):
 
 
 def test_a_daemon_whose_certificate_was_revoked_says_so(host):
-    nearly_over(host)
+    ending(host, 120)
     host.step("ca", "revoke", "--cert", "web.crt", "--key", "web.key").succeeded()
     daemon = Daemon(
         (program("step"), *RENEW, "--daemon"),
