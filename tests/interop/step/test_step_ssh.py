@@ -151,6 +151,20 @@ def test_a_token_for_ssh_makes_no_tls_certificate(host):
     ).refused("forbidden", "lacked necessary authorization")
 
 
+def test_ssh_certificate_of_a_host_by_x5c(host):
+    host.obtain("web07.example.internal")
+    ask = (
+        "ssh", "certificate", "web07.example.internal", "host", "--host", "--no-password",
+        "--insecure", "--force", "--provisioner", "hosts", "--x5c-cert", "web.crt",
+        "--x5c-key", "web.key", "--not-after", "1h",
+    )  # fmt: skip
+
+    host.step(*ask).succeeded()
+
+    assert "web07.example.internal" in shown(host, "host-cert.pub")
+    host.step(*ask, "--principal", "web08.example.com").refused("no principal of the token is one")
+
+
 def test_ssh_inspect_fingerprint_and_needs_renewal(host):
     user(host, "--principal", "alice").succeeded()
 
