@@ -111,9 +111,33 @@ def test_a_login_gets_what_the_address_says(world):
     assert fields.principals == ("alice", EMAIL)
 
 
-@pytest.mark.parametrize("wish", [{"principals": ["root"]}, {"certType": "host"}])
-def test_a_login_gets_nothing_else(world, wish):
-    login(world, id_token(world), **wish).refused(403)
+@pytest.mark.parametrize(
+    "principals",
+    [["root"], ["alice", "root"], ["root,alice"], ["*"], [" "], ["bob@example.com"], ["a"] * 256],
+)
+def test_a_login_gets_the_same_whatever_account_it_is_for(world, principals):
+    wish = {"principals": principals, "keyID": "root"}
+
+    fields = ssh_fields(login(world, id_token(world), **wish).done()["crt"])
+
+    assert (fields.key_id, fields.principals) == (EMAIL, ("alice", EMAIL))
+
+
+@pytest.mark.parametrize("principals", [[], ["alice"], ["web01.example.internal"]])
+def test_a_login_is_no_host(world, principals):
+    login(world, id_token(world), certType="host", principals=principals).refused(403)
+
+
+def test_a_login_makes_no_user_that_it_asks_for(world):
+    # Two principals of which the second is the address are those of one user.
+    wish = {"principals": ["root"], "addUserPublicKey": blob_of(KEY)}
+
+    made = ssh_fields(login(world, id_token(world), **wish).done()["addUserCrt"])
+
+    assert made.key_id == "alice-provisioner"
+    assert made.critical_options == (
+        ("force-command", "sudo useradd -m alice; nc -q0 localhost 22"),
+    )
 
 
 def test_an_admin_logs_in_as_anybody(world):

@@ -108,15 +108,15 @@ def _host_only(stored: StoredCertificate, error: Error) -> Error | None:
 def _names(call: Call) -> tuple[str, tuple[str, ...]]:
     """Return key id and principals that are asked for, empty for all that the token says.
 
-    Clients write something of their own for people, who get what their provider says of them;
-    what it does not say is refused by policy.
+    People get what their provider says of them, whatever is asked for: `step ssh proxycommand`
+    signs them in for the account that they are on their way to, which is a principal of nobody
+    where the host says who may log in as it.
     """
     requester, body = call.requester, call.body
-    principals = tuple(body.principals or ())
     grant = requester.ssh
     if requester.credential is not Credential.OIDC or grant is None or grant.any_principals:
-        return body.key_id or "", principals
-    return "", () if set(principals) <= set(grant.user_principals) else principals
+        return body.key_id or "", tuple(body.principals or ())
+    return "", ()
 
 
 def _profile(call: Call) -> str:
