@@ -26,6 +26,7 @@ from mintmark.authority.issuance.hierarchy import Subject
 from mintmark.authority.signer.files import write_secret
 from mintmark.authority.signer.pkcs8 import plain_pkcs8
 from mintmark.model.access import Operation
+from mintmark.model.keys import KeyType
 from mintmark.server.ceremony import Plan, create
 from mintmark.server.directory import Directory
 from mintmark.server.local import local_transport
@@ -135,12 +136,15 @@ def settings(
     )
 
 
-def make(path: Path, configuration: Settings) -> BenchAuthority:
+def make(
+    path: Path, configuration: Settings, ssh_key_type: KeyType = KeyType.ED25519
+) -> BenchAuthority:
     """Make an authority, and a certificate for the service that will ask."""
     path.mkdir(parents=True)
     directory = Directory(path)
     write_secret(path / "passphrase", _PASSPHRASE)
-    plan = Plan(configuration, Subject("Bench Root"), Subject("Bench Intermediate"))
+    root, intermediate = Subject("Bench Root"), Subject("Bench Intermediate")
+    plan = Plan(configuration, root, intermediate, ssh_key_type=ssh_key_type)
     asyncio.run(create(directory, plan, _PASSPHRASE, clock=time.time, entropy=os.urandom))
     files = path.parent / f"{path.name}-client"
     files.mkdir()

@@ -1,7 +1,9 @@
 """`/sign` and `/ssh/sign` of the step protocol, a fresh one-time token each; beside a peer.
 
 The same client sends requests of the same form to both, one after the other in one run, over
-TLS without client certificates. The peer, step-ca, is given by its path.
+TLS without client certificates. The peer, step-ca, is given by its path, and runs as its own
+`step ca init --ssh` leaves it: all keys of P-256, so ours are too, and a line in the log for every
+request. That it could do without, so it is measured without as well.
 """
 
 from __future__ import annotations
@@ -13,10 +15,12 @@ from typing import TYPE_CHECKING
 
 from bench import requests, step_ca
 from bench.authority import make, serving, settings
+from bench.context import GROUP
 from bench.driver import Answered, Load, drive
 from bench.issuance import rates
 from bench.report import Figure
 from bench.step_tokens import PROVISIONER, ProvisionerKey, sign_requests, ssh_sign_requests
+from mintmark.model.keys import KeyType
 from mintmark.protocol.repository.routes import Repository
 from mintmark.protocol.step.server import StepServer
 from mintmark.server.compose import open_authority
@@ -33,9 +37,10 @@ if TYPE_CHECKING:
     Maker = Callable[[ProvisionerKey, str, int, int], Iterator[bytes]]
 
 PEER = "step-ca"
+NO_LOG = f"{PEER} without its log"
 TWICE = 2.0
-CONCURRENCY = 64
-COUNT = 16_000
+CONCURRENCIES = (64, 256)
+COUNT = 24_000
 WORKERS = os.cpu_count() or 1
 WARM = 300
 COUNTED = 256
@@ -47,20 +52,21 @@ def measure(bench: Bench) -> None:
     """Measure both endpoints here, with as many processes as cores, and at the peer."""
     key = ProvisionerKey.generate()
     ours = _ours(bench, key)
-    theirs = _theirs(bench, key)
-    for path in _MAKERS:
-        rates(bench, f"{path}, concurrency {CONCURRENCY}, {WORKERS} processes", ours[path], None)
-        if path in theirs:
-            rates(bench, f"{path} of {PEER}, concurrency {CONCURRENCY}", theirs[path], None)
-            _compare(bench, path, ours[path], theirs[path])
+    theirs = {name: _theirs(bench, key, name) for name in (PEER, NO_LOG) if PEER in bench.peers}
+    for what, answered in ours.items():
+        rates(bench, f"{what}, {WORKERS} processes", answered, None)
+        for name, peers in theirs.items():
+            rates(bench, f"{what}, of {name}", peers[what], None)
+            target = TWICE if name == PEER else None
+            _compare(bench, f"{what}, beside {name}", answered, peers[what], target)
     counted = make(bench.scratch / "step-counted", _configuration(key))
     for path in _MAKERS:
-        for concurrency in (1, CONCURRENCY):
+        for concurrency in (1, GROUP):
             asyncio.run(_count(bench, counted, key, path, concurrency))
 
 
 def _ours(bench: Bench, key: ProvisionerKey) -> dict[str, Answered]:
-    authority = make(bench.scratch / "step", _configuration(key, WORKERS))
+    authority = make(bench.scratch / "step", _configuration(key, WORKERS), KeyType.EC_P256)
     with serving(authority) as server:
         return _all(bench, server, key)
 
@@ -70,32 +76,38 @@ def _configuration(key: ProvisionerKey, workers: int = 1) -> Settings:
     return settings(workers=workers, provisioners=(entry,))
 
 
-def _theirs(bench: Bench, key: ProvisionerKey) -> dict[str, Answered]:
-    if (binary := bench.peers.get(PEER)) is None:
-        return {}
-    with step_ca.serving(binary, bench.scratch / PEER, key) as server:
+def _theirs(bench: Bench, key: ProvisionerKey, name: str) -> dict[str, Answered]:
+    path = bench.scratch / name.replace(" ", "-")
+    with step_ca.serving(bench.peers[PEER], path, key, logs=name == PEER) as server:
         return _all(bench, server, key)
 
 
-def _compare(bench: Bench, path: str, ours: Answered, theirs: Answered) -> None:
-    area = f"{path}, beside {PEER}"
+def _compare(
+    bench: Bench, area: str, ours: Answered, theirs: Answered, target: float | None
+) -> None:
     add = bench.report.add
-    add(Figure(area, "throughput by the wall clock", ours.rate / theirs.rate, "ratio", TWICE))
+    add(Figure(area, "throughput by the wall clock", ours.rate / theirs.rate, "ratio", target))
     add(Figure(area, "per second of server CPU", ours.per_core / theirs.per_core, "ratio"))
 
 
 def _all(bench: Bench, server: Running, key: ProvisionerKey) -> dict[str, Answered]:
     """Load one server with both endpoints."""
-    return {path: _load(bench, server, key, path) for path in _MAKERS}
+    return {
+        f"{path}, concurrency {concurrency}": _load(bench, server, key, path, concurrency)
+        for path in _MAKERS
+        for concurrency in CONCURRENCIES
+    }
 
 
-def _load(bench: Bench, server: Running, key: ProvisionerKey, path: str) -> Answered:
+def _load(
+    bench: Bench, server: Running, key: ProvisionerKey, path: str, concurrency: int
+) -> Answered:
     """Send as many requests as there is time for; the tokens are younger than the server."""
     file = bench.scratch / f"step{path.replace('/', '-')}.requests"
     host = f"localhost:{server.https}"
     made = _MAKERS[path](key, host, int(time.time()), bench.amount(COUNT) + WARM)
     requests.save(file, made)
-    plan = Load(server.https, file, CONCURRENCY, bench.seconds, warm=WARM, tls=True)
+    plan = Load(server.https, file, concurrency, bench.seconds, warm=WARM, tls=True)
     return drive(plan, server.pid)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def serving(binary: Path, path: Path, key: ProvisionerKey) -> Iterator[Running]:
-    """Serve with step-ca: the same key types, the same provisioner, its own default database.
+def serving(
+    binary: Path, path: Path, key: ProvisionerKey, *, logs: bool = True
+) -> Iterator[Running]:
+    """Serve with step-ca as `step ca init --ssh` leaves it, with the same provisioner as ours.
 
     Its database (Badger, synchronous writes) waits for the disk at every certificate.
 
@@ -35,9 +37,10 @@ def serving(binary: Path, path: Path, key: ProvisionerKey) -> Iterator[Running]:
         binary: the program.
         path: a directory to be made.
         key: of the provisioner whose tokens it takes.
+        logs: whether it writes a line for every request, as it does by itself.
     """
     port = free_port()
-    configuration = _configure(path, port, key)
+    configuration = _configure(path, port, key, logs=logs)
     command = [str(binary), str(configuration)]
     health = f"https://127.0.0.1:{port}/health"
     own = {**environment(), "STEPPATH": str(path)}
@@ -45,15 +48,16 @@ def serving(binary: Path, path: Path, key: ProvisionerKey) -> Iterator[Running]:
         yield Running(pid, port, 0, took)
 
 
-def _configure(path: Path, port: int, key: ProvisionerKey) -> Path:
+def _configure(path: Path, port: int, key: ProvisionerKey, *, logs: bool) -> Path:
     path.mkdir(parents=True)
     (path / "db").mkdir()
-    root_key, intermediate_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    root_key, intermediate_key, host_key, user_key = (
+        ec.generate_private_key(ec.SECP256R1()) for _ in range(4)
+    )
     root = _certificate("Bench Root", root_key, None, root_key, 1)
     intermediate = _certificate("Bench Intermediate", intermediate_key, root, root_key, 0)
     for name, certificate in (("root.crt", root), ("intermediate.crt", intermediate)):
         (path / name).write_bytes(certificate.public_bytes(Encoding.PEM))
-    host_key, user_key = (ed25519.Ed25519PrivateKey.generate() for _ in range(2))  # as our own
     for name, private_key in (
         ("intermediate.key", intermediate_key),
         ("ssh_host.key", host_key),
@@ -78,10 +82,22 @@ def _configure(path: Path, port: int, key: ProvisionerKey) -> Path:
                     "name": PROVISIONER,
                     "key": key.jwk,
                     "claims": {"enableSSHCA": True},
-                }
+                },
+                {"type": "SSHPOP", "name": "sshpop", "claims": {"enableSSHCA": True}},
             ]
         },
+        "tls": {
+            "cipherSuites": [
+                "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+                "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+            ],
+            "minVersion": 1.2,
+            "maxVersion": 1.3,
+            "renegotiation": False,
+        },
     }
+    if logs:
+        document["logger"] = {"format": "text"}
     configuration = path / "ca.json"
     configuration.write_text(json.dumps(document))
     return configuration

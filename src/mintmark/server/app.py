@@ -14,6 +14,8 @@ from typing import Final
 import uvloop
 from msgspec import structs
 
+from mintmark.authority.issuance.ssh_keys import SSHKeys
+from mintmark.authority.policy.approve import Policy
 from mintmark.authority.policy.limits import Refusals
 from mintmark.authority.workflow import provisioners
 from mintmark.client.oidc import OpenIDProviders
@@ -31,6 +33,7 @@ from mintmark.server import compose, ssh_files, workers
 from mintmark.server.compose import Opened, open_authority
 from mintmark.server.connection import Answer, App
 from mintmark.server.directory import Directory
+from mintmark.server.in_force import record_configuration
 from mintmark.server.limits import Limits
 from mintmark.server.listener import Endpoint, bind, check_free, serve
 from mintmark.server.local import finish_own, publish_root_crl, record_ssh_keys
@@ -126,10 +129,11 @@ async def process(
             opened.checkpoint_key,
             PublicationSettings(settings.issuer.crl_lifetime),
         )
-        if anew:
-            reload(opened, tls)
+        if not anew or not await reload(opened, tls):
+            await record_configuration(opened.authority, settings)
         await publisher.turn()  # a new authority has a CRL before its first client
-        workers.handle_signals(stopping.set, lambda: reload(opened, tls))
+        reloading = asyncio.Event()
+        workers.handle_signals(stopping.set, reloading.set)
         _quiet_collector()
         validations = compose.validations(opened)
         tasks = [
@@ -140,6 +144,7 @@ async def process(
                 Upkeep(opened, tls).run(),
                 watch_provisioners(opened.authority),
                 validations.run(),
+                _reload_when(reloading, opened, tls),
             )
         ]
         try:
@@ -217,25 +222,54 @@ def _endpoints(
     return endpoints
 
 
-def reload(opened: Opened, tls: ServerTLS) -> None:
+async def _reload_when(asked: asyncio.Event, opened: Opened, tls: ServerTLS) -> None:
+    """Reload whenever it is asked for, once for all who ask meanwhile, until cancelled."""
+    while True:
+        await asked.wait()
+        asked.clear()
+        try:
+            await reload(opened, tls)
+        except Exception:
+            log.exception("the configuration was not taken up")
+
+
+async def reload(opened: Opened, tls: ServerTLS) -> bool:
     """Take up whitelist, profiles, limits, SSH CA keys and the server's certificate from files.
 
-    What is wrong is logged, and everything stays as it was. Addresses, ports, storage and
-    workers need a restart.
+    What is wrong is logged, and everything stays as it was; so it does when it cannot be put on
+    record. Addresses, ports, storage and workers need a restart.
+
+    Returns:
+        Whether it was taken up.
     """
+    authority = opened.authority
     try:
         settings = opened.directory.settings()
-        ssh = ssh_files.load(opened.directory, opened.passphrase, opened.authority.ssh)
-        policy = compose.policy(settings, opened.authority.issuers, ssh)
+        _ready(opened, settings)
+        await record_configuration(authority, settings)
+        # Upkeep may have taken up newer keys meanwhile; from here on nothing waits.
+        ssh, policy = _ready(opened, settings)
         tls.reload(tls_settings(opened))
     except Error as error:
         log.error("the configuration was not taken up: %s", error.detail)  # noqa: TRY400 - the sentence says it all
-        return
-    opened.authority.ssh = ssh
-    provisioners.configure(opened.authority, policy)
-    opened.authority.limits = compose.limits(settings)
-    opened.authority.refusals = Refusals()  # what was refused under other limits is asked anew
+        return False
+    authority.ssh = ssh
+    provisioners.configure(authority, policy)
+    authority.limits = compose.limits(settings)
+    authority.refusals = Refusals()  # what was refused under other limits is asked anew
     log.info("the configuration was taken up (process %d)", os.getpid())
+    return True
+
+
+def _ready(opened: Opened, settings: Settings) -> tuple[SSHKeys, Policy]:
+    """Return what is taken up from files, all of it good.
+
+    Raises:
+        Error: it cannot be.
+    """
+    ssh = ssh_files.load(opened.directory, opened.passphrase, opened.authority.ssh)
+    ServerTLS(tls_settings(opened))
+    return ssh, compose.policy(settings, opened.authority.issuers, ssh)
 
 
 def _quiet_collector() -> None:

@@ -132,7 +132,7 @@ class Connection(asyncio.Protocol):
             reader.feed(data)
         except Refusal as no:
             self._take(reader)
-            self._queue.append((refusal(no.status, no.error), CLOSE))
+            self._refuse(refusal(no.status, no.error))
         else:
             self._take(reader)
         self._proceed()
@@ -181,7 +181,7 @@ class Connection(asyncio.Protocol):
             seconds = self._seconds[self._reader.phase]
             detail = f"the request's {part} did not arrive within {seconds:g} seconds"
             self._reader.has_ended = True
-            self._queue.append((refusal(408, Error(Kind.MALFORMED, detail)), CLOSE))
+            self._refuse(refusal(408, Error(Kind.MALFORMED, detail)))
             self._proceed()
 
     def drain(self) -> None:
@@ -233,6 +233,11 @@ class Connection(asyncio.Protocol):
             self._step = reader.steps
             if not self._is_blocked:
                 self._renew_deadline()
+
+    def _refuse(self, answer: Response) -> None:
+        """Answer what cannot be read when its turn comes, and nothing after it."""
+        self._shared.tell_refusal(self._address, "a request", answer)
+        self._queue.append((answer, CLOSE))
 
     def _renew_deadline(self) -> None:
         if self._state is SERVING:
@@ -342,6 +347,9 @@ class Connection(asyncio.Protocol):
         if self._shared.is_draining:
             after = CLOSE
         try:
+            if answer.status >= 400:
+                asked = f"{request.method} {request.path}"
+                self._shared.tell_refusal(self._address, asked, answer)
             self._respond(answer, after, with_body=request.method != "HEAD")
         except Exception as error:  # noqa: BLE001 - what the application answered cannot be sent
             self._respond(self._defect(request, error), CLOSE)

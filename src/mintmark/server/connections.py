@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from mintmark.model.time import Clock
 from mintmark.server.limits import Limits
 from mintmark.server.request_head import HeadReader
@@ -28,6 +30,14 @@ log = logging.getLogger("mintmark.server")
 
 
 TOLD_A_SECOND: Final = 20  # lines about single connections; strangers cause them
+_SHOWN: Final = 300  # characters of what strangers wrote
+
+
+class _Refusal(msgspec.Struct):
+    """Why, in the words of a problem document (RFC 9457 §3.1.4), or of the step protocol."""
+
+    detail: str = ""
+    message: str = ""
 
 
 class Connections:
@@ -126,6 +136,18 @@ class Connections:
         if self._told_count <= TOLD_A_SECOND:
             log.info(message, *values)
 
+    def tell_refusal(self, address: str, asked: str, answer: Response) -> None:
+        """Log who was refused what, and why, in the words that the client reads.
+
+        Args:
+            address: whose request it was.
+            asked: its method and path, as far as they are known.
+            answer: with a status of 400 or more.
+        """
+        if answer.status != 500:  # the log has the cause of that
+            what, why = _shown(asked), _shown(_reason(answer))
+            self.tell("%s was refused %s: %d%s", address, what, answer.status, why)
+
     def sweep(self) -> None:
         """Bring date and time up to date, and end what is past its deadline."""
         self.now = now = self._monotonic()
@@ -163,3 +185,18 @@ class Connections:
             task.cancel()
         if self.tasks:
             await asyncio.wait(self.tasks, timeout=grace_seconds)
+
+
+def _reason(answer: Response) -> str:
+    try:
+        refusal = msgspec.json.decode(answer.body, type=_Refusal)
+    except msgspec.DecodeError:  # of another protocol
+        return ""
+    said = refusal.detail or refusal.message
+    return f", {said}" if said else ""
+
+
+def _shown(text: str) -> str:
+    """Return a stranger's text as it may stand in the log: shortened, without line breaks."""
+    short = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return short if short.isprintable() else "".join(c if c.isprintable() else "?" for c in short)

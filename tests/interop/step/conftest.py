@@ -31,7 +31,8 @@ def nameserver(place: Path, nobody: Account) -> Iterator[Nameserver]:
 def service(place: Path, nameserver: Nameserver, openid: OpenIDProvider) -> Iterator[Service]:
     """The authority, served.
 
-    Certificates of the provisioner `brief` may be short, and are renewed after they expired.
+    Certificates of the provisioner `brief` may be short, and are renewed after they expired;
+    those of `servers` are no client's.
     """
     port = free_port()
     brief = {
@@ -40,6 +41,7 @@ def service(place: Path, nameserver: Nameserver, openid: OpenIDProvider) -> Iter
     provisioners = [
         jwk_entry("admin"),
         jwk_entry("brief") | brief,
+        jwk_entry("servers") | {"rules": {"profiles": ["server"]}},
         {"name": "sshpop", "type": "sshpop"},
         {"name": "hosts", "type": "x5c", "rules": {"names": ["*.example.internal"]}},
         {"name": "acme", "profiles": ["peer"]},

@@ -27,6 +27,12 @@ def jwk_entry(name: str, password: str = PASSWORD) -> dict[str, object]:
     return {"name": name, "type": "jwk", "key": members, "encrypted_key": encrypted}
 
 
+def names(certificate: x509.Certificate) -> set[str]:
+    """Return the subject alternative names of a certificate."""
+    kind = x509.SubjectAlternativeName
+    return {str(one.value) for one in certificate.extensions.get_extension_for_class(kind).value}
+
+
 @dataclass(frozen=True)
 class Service:
     """A served authority.
@@ -93,6 +99,11 @@ class Host:
         """Return the options that name a JWK provisioner and its password."""
         return "--provisioner", provisioner, "--provisioner-password-file", self.password
 
+    def token(self, subject: str, *more: str | Path) -> str:
+        """Return a one-time token by the provisioner `admin`."""
+        told = self.step("ca", "token", subject, *more, *self.by_password()).succeeded()
+        return told.split()[-1]
+
     def file(self, name: str) -> Path:
         """Return a file in its home."""
         return self.home / name
@@ -108,6 +119,14 @@ class Host:
             *self.by_password(),
         ).succeeded()  # fmt: skip
         return self.certificate()
+
+    def verify(self, name: str = "web") -> None:
+        """Assert that OpenSSL follows a file that step wrote to the root."""
+        file = self.file(f"{name}.crt")
+        run(
+            program("openssl"), "verify", "-x509_strict", "-CAfile", self.service.authority.root,
+            "-untrusted", file, file,
+        ).succeeded()  # fmt: skip
 
 
 @dataclass

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from tests.interop.programs import program, run, until
-from tests.interop.step.service import Host
+from tests.interop.step.service import Host, names
 
 pytestmark = pytest.mark.interop
-
-
-def names(certificate: x509.Certificate) -> set[str]:
-    kind = x509.SubjectAlternativeName
-    return {str(one.value) for one in certificate.extensions.get_extension_for_class(kind).value}
-
-
-def verify(host: Host, name: str = "web") -> None:
-    """Assert that OpenSSL follows the written file to the root."""
-    file = host.file(f"{name}.crt")
-    run(
-        program("openssl"), "verify", "-x509_strict", "-CAfile", host.service.authority.root,
-        "-untrusted", file, file,
-    ).succeeded()  # fmt: skip
 
 
 # --- trust ---------------------------------------------------------------------------------------
@@ -79,40 +66,77 @@ def test_provisioner_list(host):
 
 
 def test_token_then_certificate(host):
-    token = host.step("ca", "token", "web.example.internal", *host.by_password()).succeeded()
-    text = token.split()[-1]
+    text = host.token("web.example.internal")
 
     host.step(
         "ca", "certificate", "web.example.internal", "web.crt", "web.key", "--token", text
     ).succeeded()
 
     assert names(host.certificate()) == {"web.example.internal"}
-    verify(host)
+    host.verify()
     again = ("ca", "certificate", "web.example.internal", "a.crt", "a.key", "--token", text)
     host.step(*again).refused("lacked necessary authorization")
 
 
 def test_a_token_is_all_that_a_new_host_needs(host, fresh_path):
-    token = host.step("ca", "token", "new.example.internal", *host.by_password()).succeeded()
+    token = host.token("new.example.internal")
     new = Host(fresh_path, host.service)
 
     new.step(
         "ca", "certificate", "new.example.internal", "web.crt", "web.key",
-        "--token", token.split()[-1],
+        "--token", token,
     ).succeeded()  # fmt: skip
 
     assert names(new.certificate()) == {"new.example.internal"}
 
 
 def test_certificate_by_jwk(host):
-    sans = ("--san", "web.example.internal", "--san", "10.1.2.3", "--san", "a@example.internal")
+    sans = {
+        "web.example.internal", "10.1.2.3", "fd00::1", "a@example.internal",
+        "spiffe://example.internal/web",
+    }  # fmt: skip
 
-    certificate = host.obtain("web.example.internal", *sans, "--not-after", "2h")
+    certificate = host.obtain(
+        "web.example.internal", *(f"--san={one}" for one in sans), "--not-after", "2h"
+    )
 
-    assert names(certificate) == {"web.example.internal", "10.1.2.3", "a@example.internal"}
+    assert names(certificate) == sans
     life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
     assert 7200 <= life.total_seconds() <= 7320
-    verify(host)
+    host.verify()
+
+
+def test_certificate_that_begins_later_and_ends_at_a_time(host):
+    end = dt.datetime.now(dt.UTC).replace(microsecond=0) + dt.timedelta(hours=3)
+
+    certificate = host.obtain(
+        "web.example.internal", "--not-before", "5m", "--not-after", end.isoformat()
+    )
+
+    assert certificate.not_valid_after_utc == end
+    wait = certificate.not_valid_before_utc - dt.datetime.now(dt.UTC)
+    assert 240 < wait.total_seconds() <= 300
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        (("--kty", "OKP"), ed25519.Ed25519PublicKey),
+        (("--kty", "RSA", "--size", "2048"), rsa.RSAPublicKey),
+        (("--kty", "EC", "--curve", "P-384"), ec.EllipticCurvePublicKey),
+    ],
+)
+def test_certificate_with_a_key_of_another_kind(host, options, kind):
+    assert isinstance(host.obtain("web.example.internal", *options).public_key(), kind)
+    host.verify()
+    host.step("ca", "renew", "web.crt", "web.key", "--force").succeeded()
+
+
+def test_certificate_with_a_key_that_the_profile_does_not_take(host):
+    host.step(
+        "ca", "certificate", "web.example.internal", "web.crt", "web.key",
+        "--kty", "EC", "--curve", "P-521", *host.by_password(),
+    ).refused("public key is not accepted: P-521; accepted: ec-p256")  # fmt: skip
 
 
 def test_certificate_with_a_wrong_password(host):
@@ -140,7 +164,7 @@ def test_certificate_by_x5c(host):
     ).succeeded()  # fmt: skip
 
     assert names(host.certificate("more")) == {"more.example.internal"}
-    verify(host, "more")
+    host.verify("more")
 
 
 def test_certificate_by_acme(host):
@@ -151,52 +175,101 @@ def test_certificate_by_acme(host):
     ).succeeded()  # fmt: skip
 
     assert names(host.certificate()) == {"www.example.internal"}
-    verify(host)
+    host.verify()
     host.step("ca", "renew", "web.crt", "web.key", "--force").succeeded()
 
 
-# --- renew, rekey, revoke ------------------------------------------------------------------------
+# --- CSRs and tokens -----------------------------------------------------------------------------
 
 
-def test_renew(host):
-    before = host.obtain()
-
-    host.step("ca", "renew", "web.crt", "web.key", "--force").succeeded()
-
-    after = host.certificate()
-    assert after.serial_number != before.serial_number
-    assert after.public_key() == before.public_key()
-    verify(host)
+CSR_NAMES = (
+    "web.example.internal",
+    "10.0.0.1",
+    "a@example.internal",
+    "spiffe://example.internal/a",
+)
 
 
-def test_renew_after_expiry(host):
+def csr(host: Host, name: str = "web", sans: tuple[str, ...] = CSR_NAMES) -> str:
+    """Have step write a key and a CSR, and return the CSR's file."""
     host.step(
-        "ca", "certificate", "web.example.internal", "web.crt", "web.key",
-        "--not-before=-10m", "--not-after=2s", *host.by_password("brief"),
+        "certificate", "create", sans[0], f"{name}.csr", f"{name}.key", "--csr",
+        "--no-password", "--insecure", *(f"--san={one}" for one in sans),
     ).succeeded()  # fmt: skip
-    before = host.certificate()
-    until(lambda: host.step("certificate", "verify", "web.crt").status != 0, "it expired")
-
-    host.step("ca", "renew", "web.crt", "web.key", "--force").succeeded()
-
-    assert host.certificate().serial_number != before.serial_number
+    return f"{name}.csr"
 
 
-def test_rekey(host):
-    before = host.obtain()
+def test_sign_of_a_csr(host):
+    host.step("ca", "sign", csr(host), "web.crt", *host.by_password()).succeeded()
 
-    host.step("ca", "rekey", "web.crt", "web.key", "--force").succeeded()
+    assert names(host.certificate()) == set(CSR_NAMES)
+    host.verify()
 
-    after = host.certificate()
-    assert after.public_key() != before.public_key()
-    assert names(after) == names(before)
-    verify(host)
+
+def test_sign_of_a_csr_that_asks_for_more_than_its_token(host):
+    host.step(
+        "ca", "sign", csr(host), "web.crt", "--token", host.token("web.example.internal")
+    ).refused("does not contain the valid IP addresses - got [10.0.0.1], want []")
+
+
+def test_sign_of_a_csr_by_acme(host):
+    host.step(
+        "ca", "sign", csr(host, sans=("csr.example.internal",)), "web.crt", "--provisioner", "acme",
+        "--standalone", "--http-listen", f"127.0.0.1:{host.service.http_port}",
+        seconds=60,
+    ).succeeded()  # fmt: skip
+
+    assert names(host.certificate()) == {"csr.example.internal"}
+
+
+@pytest.mark.parametrize("by", ["--cnf-file", "--cnf"])
+def test_a_token_that_is_bound_to_a_csr_is_worth_nothing_to_others(host, by):
+    sans = ("web.example.internal",)
+    mine, stolen = csr(host, "mine", sans), csr(host, "stolen", sans)
+    if by == "--cnf":
+        printed = host.step("certificate", "fingerprint", mine, "--format", "base64-url-raw")
+        bound = host.token(sans[0], by, printed.succeeded().strip())
+    else:
+        bound = host.token(sans[0], by, mine)
+
+    host.step("ca", "sign", stolen, "web.crt", "--token", bound).refused(
+        "made for another certificate request"
+    )
+    host.step("ca", "sign", mine, "web.crt", "--token", bound).succeeded()
+
+
+def test_a_token_for_later_is_not_good_yet(host):
+    early = host.token("web.example.internal", "--not-before", "10m", "--not-after", "20m")
+
+    host.step(
+        "ca", "certificate", "web.example.internal", "web.crt", "web.key", "--token", early
+    ).refused("in the future")
+
+
+def test_a_token_by_x5c(host):
+    host.obtain("web.example.internal")
+    token = host.step(
+        "ca", "token", "more.example.internal", "--provisioner", "hosts",
+        "--x5c-cert", "web.crt", "--x5c-key", "web.key",
+    ).succeeded().split()[-1]  # fmt: skip
+
+    host.step(
+        "ca", "certificate", "more.example.internal", "more.crt", "more.key", "--token", token
+    ).succeeded()
+
+    ends = host.certificate("more").not_valid_after_utc
+    assert ends <= host.certificate().not_valid_after_utc
+
+
+# --- revoke --------------------------------------------------------------------------------------
 
 
 def test_revoke_by_the_certificate(host):
     host.obtain()
 
-    host.step("ca", "revoke", "--cert", "web.crt", "--key", "web.key").succeeded()
+    host.step(
+        "ca", "revoke", "--cert", "web.crt", "--key", "web.key", "--reason", "moved"
+    ).succeeded()
 
     host.step("ca", "renew", "web.crt", "web.key", "--force").refused(
         "lacked necessary authorization"
@@ -205,12 +278,18 @@ def test_revoke_by_the_certificate(host):
 
 def test_revoke_by_a_token(host):
     serial = str(host.obtain().serial_number)
-    token = host.step("ca", "token", *host.by_password(), "--revoke", serial).succeeded().split()
+    token = host.token(serial, "--revoke")
 
-    host.step("ca", "revoke", serial, "--token", token[-1], "--reasonCode", "1").succeeded()
+    host.step("ca", "revoke", serial, "--token", token, "--reasonCode", "1").succeeded()
 
-    token = host.step("ca", "token", *host.by_password(), "--revoke", serial).succeeded().split()
-    host.step("ca", "revoke", serial, "--token", token[-1]).refused("is already revoked")
+    again = host.token(serial, "--revoke")
+    host.step("ca", "revoke", serial, "--token", again).refused("is already revoked")
     host.step("ca", "renew", "web.crt", "web.key", "--force").refused(
         "lacked necessary authorization"
+    )
+
+
+def test_revoke_of_a_serial_that_nobody_has(host):
+    host.step("ca", "revoke", "12345", "--token", host.token("12345", "--revoke")).refused(
+        "no X.509 certificate with serial 12345 is on record"
     )

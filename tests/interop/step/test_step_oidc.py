@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from cryptography import x509
 
 from tests.interop.oidc.provider import ALICE, STEP, STEP_SECRET, OpenIDProvider
-from tests.interop.programs import program, run
+from tests.interop.programs import Daemon, program, run, running, until
 from tests.interop.step.service import Host
+from tests.interop.step.sshd import ME, ssh, sshd
 
 pytestmark = pytest.mark.interop
 
@@ -63,6 +66,42 @@ def test_ssh_login_by_oidc(person, agent):
     assert f'Key ID: "{EMAIL}"' in text
     principals = text.partition("Principals:")[2].partition("Critical")[0].split()
     assert principals == ["alice", EMAIL]
+
+
+def test_ssh_login_of_somebody_who_says_no_name(person, agent):
+    person.step("ssh", "login", "--provisioner", "people").succeeded()
+
+    person.file("shown.pub").write_text(agent.listed())
+    assert f'Key ID: "{EMAIL}"' in person.step("ssh", "inspect", "shown.pub").succeeded()
+
+
+def test_ssh_login_on_another_device(person, provider, agent):
+    command = (program("step"), "ssh", "login", "--provisioner", "people", "--console")
+    options = {"cwd": person.home, "env": person.environment}
+    waiting = Daemon(command, person.file("login.log"), options)
+    told = re.compile(r"^Visit (https://\S+):$", re.MULTILINE)
+
+    with running(waiting, lambda: told.search(waiting.said())):
+        provider.sign_in(told.search(waiting.said())[1])
+        until(lambda: "-cert-v01@openssh.com" in agent.listed(), "the certificate is in the agent")
+
+
+def test_the_first_connection_signs_in_by_itself(person, agent):
+    # Whoever may log in as an account need not be called like it, and ssh has no other name.
+    person.step("ssh", "config", "--set", f"User={ME}", "--set", "Provisioner=people").succeeded()
+
+    with sshd(person, principals="alice") as (port, daemon):
+        assert "let in" in ssh(person, port, "echo let in").succeeded(), daemon.said()
+        assert f'ID "{EMAIL}"' in daemon.said()
+    assert agent.listed().count("-cert-v01@openssh.com") == 1
+
+
+def test_the_name_of_an_account_is_nobodys_principal(person, agent):
+    person.step("ssh", "config", "--set", f"User={ME}", "--set", "Provisioner=people").succeeded()
+
+    with sshd(person) as (port, daemon):
+        ssh(person, port, "true").refused("Permission denied")
+        assert "name is not a listed principal" in daemon.said()
 
 
 def test_who_left_the_group_is_refused_at_the_next_login(person, provider, agent):

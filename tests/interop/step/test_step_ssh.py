@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-import getpass
 import os
-from collections.abc import Iterator
-from pathlib import Path
+import struct
 
 import pytest
 
-from tests.interop.programs import Daemon, Result, free_port, listens, program, run, running, until
+from tests.interop.programs import Result, program, run, until
 from tests.interop.step.service import Host
+from tests.interop.step.sshd import ME, NAME, certified, ssh, sshd
 
 pytestmark = pytest.mark.interop
 
-ME = getpass.getuser()
-NAME = "localhost"
 BY_POSSESSION = ("--provisioner", "sshpop")  # the page adds another one
 
 
@@ -38,47 +34,6 @@ def user(host: Host, *more: str, subject: str = "alice@example.internal") -> Res
         "ssh", "certificate", subject, "id", "--no-password", "--insecure", "--force", "--no-agent",
         *more, *host.by_password(),
     )  # fmt: skip
-
-
-def certified(host: Host, name: str = "web01.example.internal", *more: str) -> Host:
-    """Get a host certificate as `host` and `host-cert.pub`."""
-    host.step(
-        "ssh", "certificate", name, "host", "--host", "--no-password", "--insecure", "--force",
-        *more, *host.by_password(),
-    ).succeeded()  # fmt: skip
-    return host
-
-
-@contextlib.contextmanager
-def sshd(host: Host) -> Iterator[tuple[int, Daemon]]:
-    """Run an sshd with what `step ssh certificate --host` and `step ssh config --host` gave."""
-    server, port = program("sshd"), free_port()
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)  # where sshd locks up what it has not let in
-    elif not Path("/run/sshd").is_dir():
-        pytest.skip("sshd wants /run/sshd, which only root makes")
-    certified(host, NAME)
-    told = host.step(
-        "ssh", "config", "--host", "--dry-run", "--set", "Certificate=host-cert.pub",
-        "--set", "Key=host",
-    ).succeeded()  # fmt: skip
-    keys = [line for line in told.splitlines() if line.startswith(("ecdsa-", "ssh-ed25519 "))]
-    directives = [line.strip() for line in told.splitlines() if "/etc/ssh/" in line]
-    host.file("ca.pub").write_text("".join(f"{line}\n" for line in keys))
-    settings = host.file("sshd_config")
-    settings.write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nPidFile none\nStrictModes no\nUsePAM no\n"
-        "LogLevel VERBOSE\nAuthorizedKeysFile none\nPasswordAuthentication no\n"
-        "KbdInteractiveAuthentication no\n"
-        + "".join(
-            f"{line.replace('/etc/ssh', str(host.home))}\n"
-            for line in directives
-            if line.startswith(("TrustedUserCAKeys ", "HostCertificate ", "HostKey "))
-        )
-    )
-    daemon = Daemon((server, "-D", "-e", "-f", str(settings)), host.home / "sshd.log")
-    with running(daemon, lambda: listens(port)):
-        yield port, daemon
 
 
 # --- certificates --------------------------------------------------------------------------------
@@ -124,6 +79,129 @@ def test_ssh_certificate_for_too_long(host):
     user(host, "--not-after", "1000h").refused("forbidden by the certificate authority")
 
 
+def test_ssh_certificate_for_a_key_that_is_there(host):
+    key = host.file("own")
+    run(program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", key).succeeded()
+
+    host.step(
+        "ssh", "certificate", "alice", "own.pub", "--sign", "--no-agent", "--not-after", "1h",
+        *host.by_password(),
+    ).succeeded()  # fmt: skip
+
+    text = shown(host, "own-cert.pub")
+    public = run(program("ssh-keygen"), "-l", "-f", host.file("own.pub")).succeeded().split()[1]
+    assert f"Public key: ED25519-CERT {public}" in text
+
+
+def test_ssh_certificate_for_a_security_key(host):
+    name = b"sk-ssh-ed25519@openssh.com"
+    parts = (name, os.urandom(32), b"ssh:")
+    blob = b"".join(struct.pack(">I", len(part)) + part for part in parts)
+    line = f"{name.decode()} {base64.b64encode(blob).decode()} token\n"
+    host.file("token.pub").write_text(line)
+
+    host.step(
+        "ssh", "certificate", "alice", "token.pub", "--sign", "--no-agent", *host.by_password()
+    ).succeeded()
+
+    assert "sk-ssh-ed25519-cert-v01@openssh.com user" in shown(host, "token-cert.pub")
+
+
+@pytest.mark.parametrize(("kty", "kind"), [("OKP", "ED25519-CERT"), ("RSA", "RSA-CERT")])
+def test_ssh_certificate_with_a_key_of_another_kind(host, kty, kind):
+    user(host, "--kty", kty).succeeded()
+
+    assert f"Public key: {kind}" in shown(host, "id-cert.pub")
+
+
+def test_ssh_certificate_by_a_token(host, fresh_path):
+    token = host.token("web01.example.internal", "--ssh", "--host",
+                       "--principal", "web01.example.internal")  # fmt: skip
+    new = Host(fresh_path, host.service)  # has nothing but the token
+
+    new.step(
+        "ssh", "certificate", "web01.example.internal", "host", "--host", "--no-password",
+        "--insecure", "--token", token,
+    ).succeeded()  # fmt: skip
+
+    assert "web01.example.internal" in shown(new, "host-cert.pub")
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        (("--principal", "root"), "principal 'root' is not among those"),
+        (("--host",), "profile 'ssh-host' is not open"),
+    ],
+)
+def test_a_token_for_ssh_is_good_for_no_more_than_it_says(host, more, reason):
+    token = host.token("alice", "--ssh", "--principal", "alice")
+
+    host.step(
+        "ssh", "certificate", "alice", "id", "--no-password", "--insecure", "--no-agent",
+        "--token", token, *more,
+    ).refused(reason)  # fmt: skip
+
+
+def test_a_token_for_ssh_makes_no_tls_certificate(host):
+    token = host.token("web01.example.internal", "--ssh", "--host")
+
+    host.step(
+        "ca", "certificate", "web01.example.internal", "web.crt", "web.key", "--token", token
+    ).refused("forbidden", "lacked necessary authorization")
+
+
+def test_ssh_certificate_of_a_host_by_x5c(host):
+    host.obtain("web07.example.internal")
+    ask = (
+        "ssh", "certificate", "web07.example.internal", "host", "--host", "--no-password",
+        "--insecure", "--force", "--provisioner", "hosts", "--x5c-cert", "web.crt",
+        "--x5c-key", "web.key", "--not-after", "1h",
+    )  # fmt: skip
+
+    host.step(*ask).succeeded()
+
+    assert "web07.example.internal" in shown(host, "host-cert.pub")
+    host.step(*ask, "--principal", "web08.example.com").refused("no principal of the token is one")
+
+
+def test_ssh_inspect_fingerprint_and_needs_renewal(host):
+    user(host, "--principal", "alice").succeeded()
+
+    inspected = host.step("ssh", "inspect", "id-cert.pub").succeeded()
+    assert "(using ssh-ed25519)" in inspected
+    assert f"Serial: {serial(host, 'id-cert.pub')}" in inspected
+    printed = host.step("ssh", "fingerprint", "id-cert.pub").succeeded()
+    assert printed.split()[1] in shown(host, "id-cert.pub")
+    assert host.step("ssh", "needs-renewal", "id-cert.pub").status == 1
+    assert host.step("ssh", "needs-renewal", "id-cert.pub", "--expires-in", "24h").status == 0
+
+
+def test_ssh_certificate_goes_into_the_agent_and_out_again(host, agent):
+    host.step(
+        "ssh", "certificate", "alice@example.internal", "id", "--no-password", "--insecure",
+        *host.by_password(),
+    ).succeeded()  # fmt: skip
+    assert agent.listed().count("-cert-v01@openssh.com") == 1
+    raw = host.step("ssh", "list", "--raw", "alice@example.internal").succeeded()
+    assert raw.split()[1] == host.file("id-cert.pub").read_text().split()[1]
+
+    host.step("ssh", "logout", "alice@example.internal").succeeded()
+
+    assert "no identities" in agent.listed()
+
+
+def test_ssh_login_with_several_principals_and_again(host, agent):
+    login = ("ssh", "login", "alice", "--principal", "alice", "--principal", "ops")
+    host.step(*login, "--not-after", "1h", *host.by_password()).succeeded()
+    host.file("shown.pub").write_text(agent.listed())
+
+    text = shown(host, "shown.pub")
+    assert text.partition("Principals:")[2].partition("Critical")[0].split() == ["alice", "ops"]
+    again = host.step(*login, *host.by_password()).succeeded()
+    assert "already present in the SSH agent" in again
+
+
 def test_ssh_login(host, agent):
     host.step(
         "ssh", "login", "alice@example.internal", "--principal", "alice", *host.by_password()
@@ -146,6 +224,18 @@ def test_ssh_config_of_a_user(host, agent):
     assert "User alice" in written
     assert "ProxyCommand step ssh proxycommand %r %h %p" in written
     assert (host.step_path / "ssh" / "known_hosts").read_text().startswith("@cert-authority * ")
+
+
+def test_ssh_config_with_what_the_user_sets(host):
+    given = ("--set", "User=alice", "--set", "Provisioner=admin")
+
+    told = host.step("ssh", "config", "--dry-run", *given).succeeded()
+
+    assert "User alice" in told
+    assert "ProxyCommand step ssh proxycommand --provisioner admin %r %h %p" in told
+    host.step("ssh", "config", "--dry-run", "--set", "User=alice -o ProxyCommand=id").refused(
+        "variable 'User'"
+    )
 
 
 def test_ssh_config_of_a_host(host):
@@ -177,7 +267,7 @@ def test_ssh_hosts_and_check_host(host):
 
     certified(host, name)
 
-    host.step("ssh", "check-host", name).succeeded()
+    assert host.step("ssh", "check-host", "--verbose", name).succeeded() == "true\n"
     until(lambda: name in host.step("ssh", "hosts").succeeded(), "it is listed", 20)
 
 
@@ -187,13 +277,7 @@ def test_ssh_proxycommand(host, agent):
     host.step("ssh", "config").succeeded()
 
     with sshd(host) as (port, daemon):
-        done = run(
-            program("ssh"), "-F", host.home / ".ssh" / "config", "-p", str(port),
-            "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes",
-            "-o", "GlobalKnownHostsFile=/dev/null", NAME, "echo let in",
-            env=host.environment, cwd=host.home,
-        )  # fmt: skip
-        assert "let in" in done.succeeded(), daemon.said()
+        assert "let in" in ssh(host, port, "echo let in").succeeded(), daemon.said()
         assert f"Accepted publickey for {ME}" in daemon.said()
 
 
@@ -220,6 +304,18 @@ def test_ssh_renew(host):
 
     assert serial(host, "host-cert.pub") != before
     assert "web01.example.internal" in shown(host, "host-cert.pub")
+
+
+def test_ssh_renew_into_another_file(host):
+    certified(host)
+    before = serial(host, "host-cert.pub")
+
+    host.step(
+        "ssh", "renew", "host-cert.pub", "host", "--out", "new-cert.pub", *BY_POSSESSION
+    ).succeeded()
+
+    assert serial(host, "host-cert.pub") == before
+    assert serial(host, "new-cert.pub") != before
 
 
 def test_ssh_renew_of_a_user(host):

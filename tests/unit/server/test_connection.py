@@ -10,7 +10,7 @@ import socket
 import pytest
 
 from mintmark.server.connection import Connection
-from mintmark.server.connections import Connections
+from mintmark.server.connections import TOLD_A_SECOND, Connections
 from mintmark.server.limits import Limits
 from mintmark.server.reader import RequestReader
 from mintmark.server.responses import Heads
@@ -50,6 +50,52 @@ def test_request_reaches_the_application_as_sent():
     assert request.headers["empty"] == ""
     with pytest.raises(TypeError):
         request.headers["x"] = "written to a mapping that other requests share"
+
+
+@pytest.mark.parametrize("member", ["detail", "message"])
+def test_who_was_refused_what_and_why_is_in_the_log(caplog, member):
+    caplog.set_level("INFO", "mintmark.server")
+    why = json.dumps({"status": 403, member: "the name 'x' is another's"}).encode()
+
+    def app(request):
+        return Response(200 if request.path == "/good" else 403, why, "application/json")
+
+    with serving(app) as world:
+        world.client(get("/good")).answer()
+        world.client(get("/api/v1/x?token=hush", "Authorization: Bearer hush")).answer()
+    (line,) = caplog.messages
+    assert line == "127.0.0.1 was refused GET /api/v1/x: 403, the name 'x' is another's"
+
+
+@pytest.mark.parametrize("body", [b"", b"\x30\x03", b"[]", b'{"detail": 5}', b"{}"])
+def test_a_refusal_in_no_words_is_in_the_log_too(caplog, body):
+    caplog.set_level("INFO", "mintmark.server")
+    with serving(lambda _: Response(404, body)) as world:
+        world.client(get("/x")).answer()
+    assert caplog.messages == ["127.0.0.1 was refused GET /x: 404"]
+
+
+def test_a_stranger_writes_no_line_of_his_own_into_the_log(caplog):
+    caplog.set_level("INFO", "mintmark.server")
+    why = json.dumps({"detail": "no name: 'a\nb\x1b[2J\u2028c" + "d" * 5000}).encode()
+    with serving(lambda _: Response(400, why)) as world:
+        world.client(get("/x%E2%80%A82026%20ERROR%E2%80%AE")).answer()
+        world.client(b"GET / HTTP/1.1\r\nHost: a\r\nX y\r\n\r\n").answer()
+    assert all(line.isprintable() and len(line) < 700 for line in caplog.messages)
+    asked, unread = caplog.messages
+    assert "GET /x?2026 ERROR?: 400, no name: 'a?b?[2J?cddd" in asked
+    assert unread.startswith("127.0.0.1 was refused a request: 400, ")
+
+
+def test_a_flood_of_refusals_is_a_few_lines_and_a_count(caplog):
+    caplog.set_level("INFO", "mintmark.server")
+    with serving(lambda _: Response(401)) as world:
+        client = world.client(*[get("/x")] * 100)
+        for _ in range(100):
+            client.answer()
+        world.advance(1)
+    assert len(caplog.messages) == TOLD_A_SECOND + 1
+    assert caplog.messages[-1] == f"{100 - TOLD_A_SECOND} more lines of this kind are left out"
 
 
 def test_connection_is_kept_and_serves_on():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import socket
@@ -27,6 +28,7 @@ from mintmark.model.time import DAY
 from mintmark.server import app, ceremony, compose, listener, local, own, ssh_files
 from mintmark.server.compose import open_authority
 from mintmark.server.directory import Directory
+from mintmark.server.in_force import digest
 from mintmark.server.local import LocalTransport, bootstrap, finish_own, publish_root_crl
 from mintmark.server.settings import Settings, of
 from mintmark.server.tls import ServerTLS
@@ -253,7 +255,7 @@ def test_reload_takes_up_the_whitelist(directory, clock):
                 "    - service_id: new\n      allowed_operations: [request]\n"
             )
 
-            app.reload(one, ServerTLS(tls_settings(one)))
+            await app.reload(one, ServerTLS(tls_settings(one)))
 
             rule = one.authority.policy.whitelist.rule("new")
             assert rule.operations == frozenset({Operation.REQUEST})
@@ -270,7 +272,7 @@ def test_reload_of_a_raised_limit_ends_refusals_under_the_old_one(directory, clo
             with pytest.raises(Error):
                 authority.refusals.check(claims, clock.now + 1)
 
-            app.reload(one, ServerTLS(tls_settings(one)))
+            await app.reload(one, ServerTLS(tls_settings(one)))
 
             authority.refusals.check(claims, clock.now + 1)
 
@@ -309,10 +311,120 @@ def test_process_in_place_of_a_crashed_one_does_not_go_back_to_what_was_revoked(
     assert seen[-1] == frozenset()
 
 
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_process_puts_on_record_what_it_starts_with(directory, clock, monkeypatch, anew):
+    settings = directory.settings()
+    server = structs.replace(settings.server, https_port=free(), http_port=free())
+    settings = structs.replace(settings, server=server)
+    directory.settings_file.write_text("unknown: key" if anew else "")
+
+    async def serve(endpoints, clock, stopping, *, ready):
+        for endpoint in endpoints:
+            for each in endpoint.sockets:
+                each.close()
+
+    monkeypatch.setattr(app, "serve", serve)
+    monkeypatch.setattr(app, "_quiet_collector", lambda: None)
+
+    async def story():
+        await app.process(directory, settings, PASSPHRASE, anew=anew)
+        async with open_authority(directory, settings, PASSPHRASE, clock=clock) as one:
+            return await configurations(one)
+
+    assert [said["sha256"] for said in asyncio.run(story())] == [digest(settings)]
+
+
 def free():
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return one.getsockname()[1]
+
+
+async def configurations(one):
+    """Return what the audit log says of configurations, oldest first."""
+    leaves = [stored.leaf for stored in await one.authority.store.audit_records([(1, 10_000)])]
+    records = map(json.loads, leaves)
+    return [each["details"] for each in records if each["action"] == "configuration.load"]
+
+
+def test_a_configuration_is_on_record_before_it_is_in_force(directory, clock):
+    """With what its provisioners allow, and without their secrets."""
+    text = """
+provisioners:
+  - {name: people, type: oidc, configuration_endpoint: "https://id.example", client_id: c,
+     client_secret: hush, groups: [operators]}
+  - {name: acme, type: acme}
+"""
+
+    async def story():
+        async with opened(directory, clock) as one:
+            directory.settings_file.write_text(text)
+            policy, before = one.authority.policy, {}
+            record = one.authority.store.commit
+
+            async def commit(act):
+                before["policy"] = one.authority.policy
+                await record(act)
+
+            one.authority.store.commit = commit
+            assert await app.reload(one, ServerTLS(tls_settings(one)))
+            assert before["policy"] is policy
+            assert one.authority.policy is not policy
+            return await configurations(one), digest(directory.settings())
+
+    (said,), sha256 = asyncio.run(story())
+    assert said["sha256"] == sha256
+    assert said["provisioners"]["acme"] == {"type": "acme"}
+    people = said["provisioners"]["people"]
+    assert (people["type"], people["groups"]) == ("oidc", ["operators"])
+    assert "hush" not in json.dumps(said)
+
+
+def test_a_configuration_that_cannot_be_put_on_record_is_not_in_force(directory, clock, caplog):
+    async def story():
+        async with opened(directory, clock) as one:
+            policy, ssh = one.authority.policy, one.authority.ssh
+            directory.settings_file.write_text("provisioners: []")
+
+            async def commit(act):
+                raise Error(Kind.UNAVAILABLE, "the disk is full")
+
+            one.authority.store.commit = commit
+            assert not await app.reload(one, ServerTLS(tls_settings(one)))
+            assert one.authority.policy is policy
+            assert one.authority.ssh is ssh
+
+    asyncio.run(story())
+    assert "the configuration was not taken up: the disk is full" in caplog.text
+
+
+def test_configurations_that_mean_the_same_have_one_digest():
+    one, other = {"acme": {}, "provisioners": []}, {"provisioners": []}
+    assert digest(of(one)) == digest(of(other)) != digest(of({}))
+
+
+def test_several_signals_to_reload_are_one_after_the_other(monkeypatch):
+    """One that comes during a reload is heeded, and a defect ends none that follow."""
+    asked, third, running = asyncio.Event(), asyncio.Event(), []
+
+    async def reload(opened, tls):
+        running.append("begun")
+        asked.set()
+        await asyncio.sleep(0)
+        running.append("done")
+        if len(running) == 6:
+            third.set()
+        raise RuntimeError
+
+    async def story():
+        monkeypatch.setattr(app, "reload", reload)
+        asked.set()
+        task = asyncio.create_task(app._reload_when(asked, None, None))
+        await third.wait()
+        task.cancel()
+
+    asyncio.run(story())
+    assert running[:6] == ["begun", "done"] * 3
 
 
 def test_a_broken_configuration_changes_nothing(directory, clock, caplog):
@@ -321,9 +433,10 @@ def test_a_broken_configuration_changes_nothing(directory, clock, caplog):
             policy = one.authority.policy
             directory.settings_file.write_text("whitelist: {servics: []}")
 
-            app.reload(one, ServerTLS(tls_settings(one)))
+            assert not await app.reload(one, ServerTLS(tls_settings(one)))
 
             assert one.authority.policy is policy
+            assert await configurations(one) == []
 
     asyncio.run(story())
     assert "did you mean 'services'?" in caplog.text

@@ -385,7 +385,7 @@ def test_a_reload_takes_up_the_keys(without, clock):
     async def story():
         async with opened(without, clock) as one:
             await ssh_keys.init(without, PASSPHRASE, clock=clock)
-            app.reload(one, ServerTLS(tls_settings(one)))
+            await app.reload(one, ServerTLS(tls_settings(one)))
 
             assert len(one.authority.ssh.trusted) == 2
             await certificate(one.authority)
@@ -419,7 +419,7 @@ def test_keys_that_do_not_fit_change_nothing_in_a_running_server(directory, cloc
         async with opened(directory, clock) as one:
             before = one.authority.ssh
             (directory.path / "ssh" / "user.pub").unlink()
-            app.reload(one, ServerTLS(tls_settings(one)))
+            await app.reload(one, ServerTLS(tls_settings(one)))
             assert one.authority.ssh is before
             with pytest.raises(Error, match=r"user\.pub' is missing"):
                 await Upkeep(one, ServerTLS(tls_settings(one))).turn() or take_up(one)

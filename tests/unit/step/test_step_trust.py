@@ -104,6 +104,13 @@ def test_what_is_not_there_is_refused_in_json(world, path):
     world.get(path).refused(404, "The requested resource could not be found")
 
 
+@pytest.mark.parametrize("path", ["/admin/admins", "/1.0/admin/policy", "/admin/acme/eab/acme"])
+def test_who_asks_for_the_admin_api_is_told_what_there_is_instead(world, path):
+    # By status 404 clients know that there is no administration over the wire.
+    assert "'mintmark provisioner'" in world.get(path).refused(404)
+    assert "'mintmark acme'" in world.post(path, {}).refused(404)
+
+
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [("POST", "/health", "GET, HEAD"), ("GET", "/sign", "POST"), ("DELETE", "/1.0/revoke", "POST"),

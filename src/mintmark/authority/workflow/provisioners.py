@@ -100,6 +100,17 @@ def configure(authority: Authority, policy: Policy) -> None:
     _put_in_force(authority)
 
 
+def told(provisioner: AnyProvisioner) -> dict[str, Any]:
+    """Return what a provisioner allows, for the audit log: what is not the default, no secrets."""
+    told = {}
+    for one in fields(provisioner):
+        value = getattr(provisioner, one.name)
+        default = one.default if one.default_factory is MISSING else one.default_factory()
+        if one.name not in _UNTOLD and value != default:
+            told[one.name] = msgspec.to_builtins(value)
+    return told
+
+
 async def listed(authority: Authority) -> list[Listed]:
     """Return all provisioners by name, configured ones first.
 
@@ -241,7 +252,7 @@ async def _write(
 ) -> Listed:
     """Commit a provisioner as the version after `before`, and put it in force here."""
     row = encode(authority, provisioner, before + 1)
-    audit = _record(authority, requester, action, row, _told(provisioner))
+    audit = _record(authority, requester, action, row, told(provisioner))
     await authority.store.commit(Act(audit=audit, provisioner=row))
     _apply(authority, row)
     return _find(authority, provisioner.name)
@@ -365,14 +376,3 @@ def _record(
         address=requester.address,
         details=details,
     )
-
-
-def _told(provisioner: AnyProvisioner) -> dict[str, Any]:
-    """Return what a provisioner allows, for the audit log: what is not the default, no secrets."""
-    told = {}
-    for one in fields(provisioner):
-        value = getattr(provisioner, one.name)
-        default = one.default if one.default_factory is MISSING else one.default_factory()
-        if one.name not in _UNTOLD and value != default:
-            told[one.name] = msgspec.to_builtins(value)
-    return told

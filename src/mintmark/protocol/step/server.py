@@ -38,6 +38,11 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[[Call], Awaitable[Response]]
 PREFIX: Final = "/1.0/"
+# What `step ca admin`, `policy`, `acme eab` and `provisioner webhook` show their users.
+_NO_ADMIN_API: Final = (
+    "there is no admin API of step-ca: provisioners and their rules are managed with "
+    "'mintmark provisioner', external account keys with 'mintmark acme'"
+)
 _REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -189,7 +194,8 @@ class StepServer:
             )
             detail = f"method {request.method[:20]!r} is not allowed here (allowed: {allow})"
             raise StepError(Kind.MALFORMED, detail, status=405, allow=allow)
-        raise Error(Kind.NOT_FOUND, "there is nothing under this path")
+        hint = _NO_ADMIN_API if path.startswith("admin/") else ""
+        raise Error(Kind.NOT_FOUND, "there is nothing under this path", hint=hint)
 
     def _refusal(self, error: Error, cause: BaseException, request_id: str) -> Response:
         """Return a refusal; what a client cannot mend goes to the log, under an id it is told."""
