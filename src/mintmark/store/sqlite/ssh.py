@@ -69,7 +69,7 @@ def write(connection: apsw.Connection, acts: Sequence[Act]) -> None:
     """Write used tokens, bans and provisioners of admitted acts."""
     used = [(act.burns.sha256, act.burns.expires_at) for act in acts if act.burns is not None]
     if used:
-        connection.executemany("INSERT INTO used_tokens VALUES (?, ?)", used)
+        connection.executemany("INSERT INTO used_tokens (sha256, expires_at) VALUES (?, ?)", used)
     bans = [ssh_rows.ban_row(ban) for act in acts for ban in act.bans]
     if bans:
         connection.executemany(
