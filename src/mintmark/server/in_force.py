@@ -7,6 +7,7 @@ writes down what it took up, when it starts and whenever it reads the file again
 from __future__ import annotations
 
 import hashlib
+import socket
 from typing import Any
 
 import msgspec
@@ -34,7 +35,11 @@ async def record_configuration(authority: Authority, settings: Settings) -> None
     """
     named = compiled(configuration.provisioners(settings.provisioners))
     provisioners = {name: {"type": one.type, **told(one.settings)} for name, one in named.items()}
-    details: dict[str, Any] = {"sha256": digest(settings), "provisioners": provisioners}
+    details: dict[str, Any] = {
+        "host": socket.gethostname(),
+        "sha256": digest(settings),
+        "provisioners": provisioners,
+    }
     record = AuditRecord(
         "configuration.load", authority.clock(), LOCAL_ADMIN.service, details=details
     )

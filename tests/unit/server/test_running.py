@@ -373,7 +373,7 @@ provisioners:
             return await configurations(one), digest(directory.settings())
 
     (said,), sha256 = asyncio.run(story())
-    assert said["sha256"] == sha256
+    assert (said["sha256"], said["host"]) == (sha256, socket.gethostname())
     assert said["provisioners"]["acme"] == {"type": "acme"}
     people = said["provisioners"]["people"]
     assert (people["type"], people["groups"]) == ("oidc", ["operators"])
