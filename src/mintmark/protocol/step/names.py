@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Final
 
 from mintmark.authority.workflow.tokens import Verified
+from mintmark.model.access import Requester
 from mintmark.model.errors import Error, Kind
 from mintmark.model.identifiers import Identifier, IdentifierType
 from mintmark.wire.csr import CSR, MAX_COMMON_NAME
@@ -36,16 +37,17 @@ def of_token(verified: Verified, csr: CSR) -> tuple[str, tuple[Identifier, ...]]
         _check_common_name(verified, csr.common_name)
     if csr.identifiers != named:
         _check_names(csr.identifiers, named)
-    return _common_name(_subject(verified, csr), named), named
+    common_name = _common_name(verified.subject, named)
+    if csr.common_name and not _vouches(verified.requester, common_name):
+        common_name = _common_name(csr.common_name, named)  # a certificate has no such subject
+    return common_name, named
 
 
-def _subject(verified: Verified, csr: CSR) -> str:
-    """Return the token's subject; the CSR's name where a certificate vouches for no such one."""
-    subject, requester = verified.subject, verified.requester
-    vouched = {"", *requester.common_names, *(one.value for one in requester.identifiers)}
-    if not csr.common_name or _common_name(subject, requester.identifiers) in vouched:
-        return subject
-    return csr.common_name
+def _vouches(requester: Requester, common_name: str) -> bool:
+    """Whether a credential vouches for a common name; for none it has not to."""
+    if not common_name or common_name in requester.common_names:
+        return True
+    return any(common_name == one.value for one in requester.identifiers)
 
 
 def _check_common_name(verified: Verified, asked: str) -> None:
