@@ -104,6 +104,11 @@ class SSHGrant(Struct, frozen=True, gc=False):
     valid_after: int | None = None
     valid_before: int | None = None
 
+    def principals(self, type_: SSHCertificateType) -> tuple[str, ...]:
+        """Return the principals of a type of certificate."""
+        is_user = type_ is SSHCertificateType.USER
+        return self.user_principals if is_user else self.host_principals
+
 
 class Requester(Struct, frozen=True, gc=False):
     """The authenticated party that asks now.

@@ -6,7 +6,7 @@ change (design rule 1), and says no to whatever it does not know (design rule 5)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
@@ -299,18 +299,21 @@ def _check_names(
         if (refusal := refusal_of(policy, profile, requester, request.service, identifier))
     ]
     if refusals:
-        raise refusals[0] if len(refusals) == 1 else together(tuple(refusals))
+        raise together(refusals)
     if request.common_name:
         _check_common_name(request, requester.common_names)
 
 
-def together(refusals: tuple[Error, ...]) -> Error:
-    """Return several refused names as one refusal."""
+def together(refusals: Sequence[Error]) -> Error:
+    """Return the refusals of names, at least one, as one refusal."""
+    first = refusals[0]
+    if len(refusals) == 1:
+        return first
     return Error(
         Kind.REJECTED_IDENTIFIER,
-        f"{len(refusals)} names are refused, the first: {refusals[0].detail}",
-        hint=refusals[0].hint,
-        subproblems=refusals,
+        f"{len(refusals)} names are refused, the first: {first.detail}",
+        hint=first.hint,
+        subproblems=tuple(refusals),
     )
 
 

@@ -268,14 +268,12 @@ def _principals(
         if refusal is not None:
             refusals.append(refusal)
     if refusals:
-        raise refusals[0] if len(refusals) == 1 else together(tuple(refusals))
+        raise together(refusals)
     return principals
 
 
 def _vouched(requester: Requester, type_: SSHCertificateType) -> tuple[str, ...]:
-    if requester.ssh is None:
-        return ()
-    return requester.ssh.user_principals if type_ is USER else requester.ssh.host_principals
+    return () if requester.ssh is None else requester.ssh.principals(type_)
 
 
 def _principal_refusal(
@@ -328,7 +326,7 @@ def _is_allowed(
         if type_ is HOST and names and not names.allow(parse_any(principal)):
             return False
     if grant is not None:
-        return grant.any_principals or principal in _vouched(requester, type_)
+        return grant.any_principals or principal in grant.principals(type_)
     rules = policy.whitelist.compiled(service)
     if type_ is USER:
         return rules.principals.allow(principal)

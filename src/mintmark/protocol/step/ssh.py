@@ -53,7 +53,7 @@ async def sign(call: Call) -> Response:
         requester,
         request,
         identity=_identity(call, requester),
-        add_user_key=_add_user_key(call, type_, principals or _vouched(grant, type_)),
+        add_user_key=_add_user_key(call, type_, principals or grant.principals(type_)),
     )
     return _issued(call, issued)
 
@@ -121,11 +121,6 @@ def _asked(call: Call) -> tuple[SSHGrant, SSHCertificateType]:
     return grant, _type(call.body.cert_type, grant)
 
 
-def _vouched(grant: SSHGrant, type_: SSHCertificateType) -> tuple[str, ...]:
-    is_user = type_ is SSHCertificateType.USER
-    return grant.user_principals if is_user else grant.host_principals
-
-
 def _names(call: Call, grant: SSHGrant, type_: SSHCertificateType) -> tuple[str, tuple[str, ...]]:
     """Return key id and principals that are asked for, empty for all that the token says.
 
@@ -151,7 +146,7 @@ def _names(call: Call, grant: SSHGrant, type_: SSHCertificateType) -> tuple[str,
         return call.body.key_id or "", asked
     if call.requester.credential is Credential.OIDC:
         return "", ()
-    vouched = _vouched(grant, type_)
+    vouched = grant.principals(type_)
     written = {one.lower(): one for one in vouched} | {one: one for one in vouched}
     return "", tuple(
         dict.fromkeys([written.get(one) or written.get(one.lower(), one) for one in asked])
