@@ -43,7 +43,10 @@ def parse_go_duration(text: str) -> int:
     Raises:
         Error: MALFORMED for what is none, or does not fit.
     """
-    nanoseconds = _nanoseconds(text)
+    return _seconds(_nanoseconds(text))
+
+
+def _seconds(nanoseconds: int) -> int:
     seconds = abs(nanoseconds) // 10**9
     return -seconds if nanoseconds < 0 else seconds
 
@@ -76,10 +79,10 @@ def moment(text: str | None, now: int) -> int | None:
         return None
     if _TIME.fullmatch(text):
         seconds = _of_time(text)
-    elif _nanoseconds(text) == 0:  # which is the zero value of Go programs
+    elif nanoseconds := _nanoseconds(text):
+        seconds = now + _seconds(nanoseconds)
+    else:  # the zero value of Go programs
         return None
-    else:
-        seconds = now + parse_go_duration(text)
     if not 0 <= seconds <= _END_OF_TIME:
         raise Error(Kind.MALFORMED, f"time {text!r} is outside 1970 to 9999")
     return seconds
