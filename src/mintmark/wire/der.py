@@ -45,6 +45,12 @@ def header(tag: int, size: int) -> bytes:
     return _OCTETS[tag] + length(size)
 
 
+@lru_cache(maxsize=1024)  # what is issued has few sizes
+def sequence_header(size: int) -> bytes:
+    """Return tag and length octets of a SEQUENCE of `size` octets."""
+    return header(SEQUENCE, size)
+
+
 def tlv(tag: int, *parts: bytes) -> bytes:
     """Return tag, length and the concatenated `parts`."""
     content = b"".join(parts)

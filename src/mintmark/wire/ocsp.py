@@ -368,18 +368,12 @@ def single_response(cert_id_der: bytes, status: bytes, this_update: int, next_up
     """
     times = _times(this_update, next_update)
     size = len(cert_id_der) + len(status) + len(times)
-    return b"".join((_header(size), cert_id_der, status, times))
+    return b"".join((der.sequence_header(size), cert_id_der, status, times))
 
 
 @lru_cache(maxsize=64)
 def _times(this_update: int, next_update: int) -> bytes:
     return der.generalized_time(this_update) + _NEXT_UPDATE + der.generalized_time(next_update)
-
-
-@lru_cache(maxsize=1024)
-def _header(size: int) -> bytes:
-    """Return tag and length of a SEQUENCE."""
-    return der.header(der.SEQUENCE, size)
 
 
 def response_data(

@@ -144,7 +144,7 @@ class Template:
                 serial,
                 self._after_serial,
                 _validity(approval.not_before, approval.not_after),
-                _sequence_header(len(subject)),
+                der.sequence_header(len(subject)),
                 subject,
                 spki,
                 _before_extensions(self._extensions_size + len(san)),
@@ -155,12 +155,7 @@ class Template:
                 self._after_san,
             )
         )
-        return _sequence_header(len(content)) + content
-
-
-@lru_cache(maxsize=_SIZES)
-def _sequence_header(size: int) -> bytes:
-    return der.header(der.SEQUENCE, size)
+        return der.sequence_header(len(content)) + content
 
 
 def _around(tag: int, header: bytes, size: int) -> bytes:
