@@ -88,6 +88,13 @@ async def revoke(
     return revocation
 
 
+def revoked_already(serial: int) -> Error:
+    """Return the refusal of a second revocation, in words that step clients know."""
+    return Error(
+        Kind.ALREADY_REVOKED, f"certificate with serial number '{serial}' is already revoked"
+    )
+
+
 async def _bans(authority: Authority, certificate: Certificate, now: int) -> tuple[SSHBan, ...]:
     """Return the ban on an SSH key that others know: further certificates of it may be out."""
     if not isinstance(certificate, SSHCertificate):

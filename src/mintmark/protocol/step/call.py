@@ -14,11 +14,12 @@ import msgspec
 
 from mintmark.authority.workflow.authenticate import requester_from_certificate
 from mintmark.authority.workflow.authority import Authority
+from mintmark.authority.workflow.revoke import revoked_already
 from mintmark.authority.workflow.tokens import Purpose, Verified, requester_from_jwt
 from mintmark.model.access import Requester
 from mintmark.model.certificate import StoredCertificate
 from mintmark.model.errors import Error, Kind
-from mintmark.protocol.step.refusal import JSON_TYPE, revoked_already
+from mintmark.protocol.step.refusal import JSON_TYPE
 from mintmark.wire.certificate import serial_of
 from mintmark.wire.http import Request, Response
 

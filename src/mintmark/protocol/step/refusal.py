@@ -66,13 +66,6 @@ class StepError(Error):
         self.allow: Final = allow
 
 
-def revoked_already(serial: int) -> Error:
-    """Return the refusal of a second revocation."""
-    return Error(
-        Kind.ALREADY_REVOKED, f"certificate with serial number '{serial}' is already revoked"
-    )
-
-
 def status_of(error: Error) -> int:
     """Return the HTTP status of an error."""
     return error.status if isinstance(error, StepError) else STATUSES[error.kind]

@@ -6,11 +6,12 @@ A token is for the one serial that is its subject.
 from __future__ import annotations
 
 from mintmark.authority.workflow.revoke import revoke as revoke_certificate
+from mintmark.authority.workflow.revoke import revoked_already
 from mintmark.model.certificate import StoredCertificate
 from mintmark.model.errors import Error, Kind
 from mintmark.model.status import Reason
 from mintmark.protocol.step.call import Call, answer
-from mintmark.protocol.step.refusal import StepError, revoked_already
+from mintmark.protocol.step.refusal import StepError
 from mintmark.wire.http import Response
 from mintmark.wire.serial import number
 

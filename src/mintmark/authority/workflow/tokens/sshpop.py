@@ -13,13 +13,14 @@ from typing import Any, Final
 from mintmark.authority.issuance.ssh import SERIAL_OCTETS
 from mintmark.authority.policy.provisioners import SSHPOP
 from mintmark.authority.workflow.authority import Authority
+from mintmark.authority.workflow.revoke import revoked_already
 from mintmark.authority.workflow.tokens import chain as chains
 from mintmark.authority.workflow.tokens import claims as read
 from mintmark.authority.workflow.tokens import signature
 from mintmark.authority.workflow.tokens.purpose import Purpose, Verified
 from mintmark.model.access import Credential, Operation, Requester, SSHGrant
 from mintmark.model.certificate import StoredCertificate
-from mintmark.model.errors import Error, Kind
+from mintmark.model.errors import Error
 from mintmark.model.ssh import SSHCertificate
 from mintmark.wire import jose
 from mintmark.wire.jwt import JWT
@@ -59,10 +60,7 @@ async def verify(
             "make the token for the certificate that it carries",
         )
     if purpose.is_revocation and stored.revocation is not None:
-        raise Error(
-            Kind.ALREADY_REVOKED,
-            f"certificate with serial number '{certificate.number}' is already revoked",
-        )
+        raise revoked_already(certificate.number)
     await _check_alive(authority, provisioner, stored, certificate, now)
     service = certificate.service
     operation = Operation.REVOKE if purpose.is_revocation else Operation.RENEW
