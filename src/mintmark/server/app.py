@@ -245,7 +245,9 @@ async def reload(opened: Opened, tls: ServerTLS) -> bool:
     authority = opened.authority
     try:
         settings = opened.directory.settings()
+        # What is wrong is said before it is on record.
         _ready(opened, settings)
+        ServerTLS(tls_settings(opened))
         await record_configuration(authority, settings)
         # Upkeep may have taken up newer keys meanwhile; from here on nothing waits.
         ssh, policy = _ready(opened, settings)
@@ -262,13 +264,12 @@ async def reload(opened: Opened, tls: ServerTLS) -> bool:
 
 
 def _ready(opened: Opened, settings: Settings) -> tuple[SSHKeys, Policy]:
-    """Return what is taken up from files, all of it good.
+    """Return the SSH CA keys of the files, and the policy of a configuration with them.
 
     Raises:
-        Error: it cannot be.
+        Error: CONFIGURATION.
     """
     ssh = ssh_files.load(opened.directory, opened.passphrase, opened.authority.ssh)
-    ServerTLS(tls_settings(opened))
     return ssh, compose.policy(settings, opened.authority.issuers, ssh)
 
 

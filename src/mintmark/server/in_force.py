@@ -12,11 +12,9 @@ from typing import Any
 
 import msgspec
 
-from mintmark.authority.policy.provisioners import compiled
 from mintmark.authority.workflow.authority import Authority
 from mintmark.authority.workflow.provisioners import told
 from mintmark.model.act import Act, AuditRecord
-from mintmark.server import settings as configuration
 from mintmark.server.own import LOCAL_ADMIN
 from mintmark.server.settings import Settings
 
@@ -33,8 +31,9 @@ async def record_configuration(authority: Authority, settings: Settings) -> None
     Raises:
         Error: UNAVAILABLE; it must not be in force then.
     """
-    named = compiled(configuration.provisioners(settings.provisioners))
-    provisioners = {name: {"type": one.type, **told(one.settings)} for name, one in named.items()}
+    provisioners = {
+        one.name: {"type": one.type, **told(one.provisioner())} for one in settings.provisioners
+    }
     details: dict[str, Any] = {
         "host": socket.gethostname(),
         "sha256": digest(settings),

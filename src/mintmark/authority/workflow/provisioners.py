@@ -102,13 +102,13 @@ def configure(authority: Authority, policy: Policy) -> None:
 
 def told(provisioner: AnyProvisioner) -> dict[str, Any]:
     """Return what a provisioner allows, for the audit log: what is not the default, no secrets."""
-    told = {}
+    found = {}
     for one in fields(provisioner):
         value = getattr(provisioner, one.name)
         default = one.default if one.default_factory is MISSING else one.default_factory()
         if one.name not in _UNTOLD and value != default:
-            told[one.name] = msgspec.to_builtins(value)
-    return told
+            found[one.name] = msgspec.to_builtins(value)
+    return found
 
 
 async def listed(authority: Authority) -> list[Listed]:
