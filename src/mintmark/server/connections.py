@@ -132,9 +132,12 @@ class Connections:
 
     def tell(self, message: str, *values: object) -> None:
         """Log what happened to one connection, or count it when that happens too often."""
-        self._told_count += 1
-        if self._told_count <= TOLD_A_SECOND:
+        if self._may_tell():
             log.info(message, *values)
+
+    def _may_tell(self) -> bool:
+        self._told_count += 1
+        return self._told_count <= TOLD_A_SECOND
 
     def tell_refusal(self, address: str, asked: str, answer: Response) -> None:
         """Log who was refused what, and why, in the words that the client reads.
@@ -144,9 +147,10 @@ class Connections:
             asked: its method and path, as far as they are known.
             answer: with a status of 400 or more.
         """
-        if answer.status != 500:  # the log has the cause of that
+        # The log has the cause of a 500; and what a flood was refused for is not even read.
+        if answer.status != 500 and self._may_tell():
             what, why = _shown(asked), _shown(_reason(answer))
-            self.tell("%s was refused %s: %d%s", address, what, answer.status, why)
+            log.info("%s was refused %s: %d%s", address, what, answer.status, why)
 
     def sweep(self) -> None:
         """Bring date and time up to date, and end what is past its deadline."""
